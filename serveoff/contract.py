@@ -1,0 +1,365 @@
+"""The files that the stages exchange (DESIGN section 1). Strict: an unknown key, a missing key or a wrong type is an error.
+
+Nothing here does anything: reading and writing is in `serveoff.storage`, plug-in contracts are in `serveoff.plugins`.
+Units stand in the names (`_s` seconds, `_us` microseconds, `_bytes`, `_rps` requests per second).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+DType = Literal[
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "string"
+]
+Framework = Literal["pytorch", "keras"]
+LauncherKind = Literal["host", "image"]
+"""Where a launcher runs things: on this host's own file system, or inside a container image."""
+
+SIGNATURE = "serving_default"
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every stored struct."""
+
+
+class TensorSpec(Struct, kw_only=True):
+    """A named tensor; a `None` in `shape` is the dynamic batch dimension (always the first)."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int | None, ...]
+
+
+class HostFacts(Struct, kw_only=True):
+    """The machine and the versions that produced a file."""
+
+    cpu_model: str
+    logical_cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    packages: dict[str, str]
+
+
+class FileRecord(Struct, kw_only=True):
+    """One file of an artifact; `path` is relative to the artifact's directory."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class Tolerance(Struct, kw_only=True):
+    """The parity criterion `|a - b| <= atol + rtol * |reference|`; `source` says where the numbers come from."""
+
+    atol: float
+    rtol: float
+    source: str
+
+
+class ParityCheck(Struct, kw_only=True):
+    """One output compared with its reference on one set of inputs."""
+
+    case: str
+    output: str
+    batch: int
+    max_abs: float
+    max_rel: float
+    passed: bool
+    reason: str = ""
+
+
+class MetricGate(Struct, kw_only=True):
+    """The task metric of the artifact beside the source's; passed when artifact >= minimum_ratio * source."""
+
+    name: str
+    source: float
+    artifact: float
+    minimum_ratio: float
+    passed: bool
+
+
+class Parity(Struct, kw_only=True):
+    """The verdict of a parity gate, with its evidence."""
+
+    tolerance: Tolerance
+    checks: tuple[ParityCheck, ...]
+    metric: MetricGate | None = None
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.checks) and all(c.passed for c in self.checks) and (self.metric is None or self.metric.passed)
+
+    @property
+    def max_abs(self) -> float:
+        return max((c.max_abs for c in self.checks), default=float("nan"))
+
+    @property
+    def reason(self) -> str:
+        """The first thing that failed, in words; empty when the gate passed."""
+        for check in self.checks:
+            if not check.passed:
+                return f"{check.case}, output {check.output}: {check.reason}"
+        if self.metric is not None and not self.metric.passed:
+            m = self.metric
+            return f"{m.name} is {m.artifact:.4f}, below {m.minimum_ratio:.0%} of the source's {m.source:.4f}"
+        return "" if self.checks else "nothing was compared"
+
+
+class TrainingRecord(Struct, kw_only=True):
+    """One framework's training of one model."""
+
+    schema: int = 1
+    model: str
+    framework: Framework
+    epochs: int
+    seed: int
+    seconds: float
+    parameters: int
+    metric: str
+    validation_curve: tuple[float, ...]
+    weights_sha256: str
+    host: HostFacts
+
+
+class TwinProof(Struct, kw_only=True):
+    """The canonical weights of a model, and the proof that both frameworks compute the same with them."""
+
+    schema: int = 1
+    model: str
+    weights_from: Framework
+    weights_sha256: str
+    parity: Parity | None
+    """None when the model is built in one framework only."""
+
+
+class Manifest(Struct, kw_only=True):
+    """One artifact: a model in one format. Written last, so that a directory without it is not an artifact."""
+
+    schema: int = 1
+    model: str
+    framework: Framework
+    format: str
+    precision: str
+    version: int = 1
+    serve_file: str
+    """The file or the SavedModel directory's marker, relative to `serve/<version>/`, e.g. `model.onnx`."""
+    files: tuple[FileRecord, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    fixed_batch: int | None = None
+    """None when the batch is dynamic; else the only batch size the artifact takes."""
+    options: dict[str, str | int | float | bool]
+    parity: Parity
+    weights_sha256: str
+    size_bytes: int
+    export_s: float
+    peak_memory_bytes: int
+    command: tuple[str, ...]
+    created_at: str
+    host: HostFacts
+
+    @property
+    def id(self) -> str:
+        return f"{self.model}.{self.framework}.{self.format}.{self.precision}"
+
+
+class ExportFailure(Struct, kw_only=True):
+    """Why an artifact does not exist; kept where its manifest would be."""
+
+    schema: int = 1
+    artifact_id: str
+    reason: str
+    log: str
+    parity: Parity | None = None
+
+
+class Mount(Struct, kw_only=True):
+    """A host directory that the server reads; `container_path` is where an image expects it."""
+
+    host_path: str
+    container_path: str
+
+
+class Readiness(Struct, kw_only=True):
+    """An HTTP GET that answers 200 with `contains` in its body once the server is ready."""
+
+    port: str
+    path: str
+    contains: str = ""
+    timeout_s: float = 120.0
+
+
+class LaunchSpec(Struct, kw_only=True):
+    """What to run, not how.
+
+    Slots in `argv`, `env` values and the contents of `files`: `{port.NAME}`, `{mount.NAME}`, `{file.NAME}` (the path of a file of
+    `files`), `{work}` (a writable directory), `{host}` (the address to listen on). The launcher fills them in.
+    Exactly one of `module` (run with our Python), `binary` (a program on PATH or a path) and `image` is set.
+    """
+
+    schema: int = 1
+    server: str
+    artifact_id: str
+    model_name: str
+    module: str | None = None
+    binary: str | None = None
+    image: str | None = None
+    entrypoint: str | None = None
+    argv: tuple[str, ...]
+    ports: dict[str, int]
+    """Port name -> the conventional port (used inside an image; on the host a free one is taken)."""
+    protocols: dict[str, str]
+    """Wire protocol -> the name of the port that speaks it."""
+    mounts: dict[str, Mount] = {}
+    files: dict[str, str] = {}
+    env: dict[str, str] = {}
+    threads: int
+    readiness: Readiness
+
+
+class Endpoint(Struct, kw_only=True):
+    """Where one wire protocol of a target is spoken."""
+
+    protocol: str
+    host: str
+    port: int
+    model_name: str
+
+
+class Target(Struct, kw_only=True):
+    """One running server with one artifact loaded."""
+
+    schema: int = 1
+    id: str
+    server: str
+    launcher: str
+    artifact_id: str
+    artifact_path: str
+    endpoints: tuple[Endpoint, ...]
+    threads: int
+    pid: int | None = None
+    pid_started_at: float | None = None
+    """The process's creation time (psutil), so that a reused pid is never taken for ours."""
+    container: str | None = None
+    log: str
+    command: tuple[str, ...]
+    started_at: str
+    ready_s: float | None = None
+    """Seconds from start to the first correct answer; None while it is starting."""
+
+
+class Skip(Struct, kw_only=True):
+    """Something of the matrix that was not run here, and why."""
+
+    stage: str
+    what: str
+    reason: str
+
+
+class Skips(Struct, kw_only=True):
+    """The skips of one stage's last run."""
+
+    schema: int = 1
+    skips: tuple[Skip, ...]
+
+
+class ProfileChoice(Struct, kw_only=True):
+    """A load profile and its options, e.g. `constant` with `rate_rps=200`."""
+
+    name: str
+    options: dict[str, float] = {}
+
+
+class LoadPlan(Struct, kw_only=True):
+    """The load that every (target, protocol) gets."""
+
+    profiles: tuple[ProfileChoice, ...]
+    warmup_s: float
+    timeout_s: float
+    seed: int
+
+
+class CellJob(Struct, kw_only=True):
+    """What one Locust process is told: one profile on one protocol of one target. `payloads` is relative to the job's file."""
+
+    schema: int = 1
+    target: Target
+    protocol: str
+    profile: ProfileChoice
+    plan: LoadPlan
+    payloads: str
+
+
+class Interval(Struct, kw_only=True):
+    """One second of a run; `start_s` counts from the start of the measured window."""
+
+    start_s: float
+    requests: int
+    errors: int
+    latency_hdr: str
+
+
+class Measurement(Struct, kw_only=True):
+    """What the load process saw inside the measured window.
+
+    `*_hdr` are HdrHistogram V2 blobs (base64, compressed) of microseconds, successful requests only. `latency` counts from when a
+    request was due, `service` from when it was sent; in a closed loop they are the same.
+    """
+
+    schema: int = 1
+    window_s: float
+    cut_s: tuple[float, float]
+    """Seconds cut off at the start (warm-up included) and at the end."""
+    requests: int
+    errors: dict[str, int]
+    error_texts: dict[str, str]
+    """Error class -> the first text seen."""
+    unsent: int
+    """Requests that were due in the window and could not be sent in it."""
+    offered_rps: float | None
+    """None in a closed loop."""
+    throughput_rps: float
+    """Successful replies per second."""
+    connections: int
+    latency_hdr: str
+    service_hdr: str
+    intervals: tuple[Interval, ...]
+    client_cpu: float
+    """CPU seconds per second of the load process: near 1.0 the client is the limit."""
+    raw: str
+    """The file of raw records, relative to the run's directory."""
+
+
+class Cell(Struct, kw_only=True):
+    """One row of the report: a target, a protocol, a profile, and what was measured. `measurement` is None when nothing could be."""
+
+    target: Target
+    manifest: Manifest
+    protocol: str
+    encoding: str
+    profile: ProfileChoice
+    payload_bytes: int
+    reply_bytes: int
+    live_check: Parity
+    measurement: Measurement | None
+    verdict: Literal["VALID", "INVALID"]
+    reasons: tuple[str, ...]
+
+
+class RunResult(Struct, kw_only=True):
+    """One load test: everything the report needs."""
+
+    schema: int = 1
+    run_id: str
+    serveoff_version: str
+    created_at: str
+    seconds: float
+    plan: LoadPlan
+    host: HostFacts
+    cells: tuple[Cell, ...]
+    skips: tuple[Skip, ...]
+    training: tuple[TrainingRecord, ...]
+    twins: tuple[TwinProof, ...]

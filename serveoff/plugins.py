@@ -1,0 +1,209 @@
+"""The contracts of the plug-ins. One file = one plug-in; the file's name is the plug-in's name (`serveoff.registry` finds it).
+
+| kind | folder | attribute | type |
+|---|---|---|---|
+| model | models/zoo | MODEL | ModelSpec |
+| format | export/formats | FORMAT | Format |
+| runtime | serving/embedded/runtimes | RUNTIME | Runtime |
+| server | serving/servers | SERVER | Server |
+| launcher | serving/launchers | LAUNCHER | Launcher |
+| protocol | loadtests/protocols | PROTOCOL | WireProtocol |
+| profile | loadtests/profiles | PROFILE | loadtests.profiles.Profile |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from serveoff.contract import (
+    Endpoint,
+    Framework,
+    LauncherKind,
+    LaunchSpec,
+    Manifest,
+    Target,
+    TensorSpec,
+    Tolerance,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+    Tensors = Mapping[str, Array]
+else:
+    Array = Any
+    Tensors = Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Inputs (batch first) and integer labels, for training and for evaluation. Evaluation inputs are also the load's samples."""
+
+    train_inputs: Tensors
+    train_labels: Array
+    eval_inputs: Tensors
+    eval_labels: Array
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model, framework by framework.
+
+    `builds` makes an untrained native model (torch.nn.Module, keras.Model) whose layers carry the same names in both frameworks.
+    Both take and return the tensors of `inputs` and `outputs`, in that order.
+    """
+
+    summary: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    builds: Mapping[Framework, Callable[[], Any]]
+    dataset: Callable[[], Dataset]
+    edge_inputs: Callable[[], Mapping[str, Tensors]]
+    """Named inputs at the limits of the domain (zeros, the largest value ...), each with a batch dimension."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """What a format gets: the built model with its weights in it, and the directory `serve/<version>` to write into."""
+
+    spec: ModelSpec
+    framework: Framework
+    model: Any
+    precision: str
+    directory: Path
+    samples: Tensors
+
+
+class Format(Protocol):
+    """An export format. `export` writes `serve_file` and returns the options worth recording."""
+
+    sources: tuple[Framework, ...]
+    precisions: Mapping[str, Tolerance]
+    serve_file: str
+    requires: tuple[str, ...]
+    """Distributions whose absence makes the format a skip."""
+
+    def export(self, job: ExportJob) -> Mapping[str, str | int | float | bool]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A callable of a loaded model."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class LoadedModel(Protocol):
+    """A model in memory. `run` may be called from several threads at once."""
+
+    signatures: Mapping[str, Signature]
+
+    def run(self, signature: str, inputs: Tensors) -> dict[str, Array]:
+        """Numpy in, numpy out, all outputs of the signature, by name. Raises ValueError for inputs that do not fit."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """A runtime loads `directory/serve_file`; `threads` is the number of CPU threads one call may use."""
+
+    serve_file: str
+    requires: tuple[str, ...]
+
+    def load(self, directory: Path, threads: int) -> LoadedModel: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A verified artifact on disk. `serve_dir` holds the version folders, as TF Serving's `--model_base_path` wants them."""
+
+    directory: Path
+    manifest: Manifest
+
+    @property
+    def serve_dir(self) -> Path:
+        return self.directory / "serve"
+
+    @property
+    def version_dir(self) -> Path:
+        return self.serve_dir / str(self.manifest.version)
+
+    @property
+    def reference_file(self) -> Path:
+        """An .npz of `input:NAME`, `output:NAME` (the source model's answers) and `labels`."""
+        return self.directory / "reference.npz"
+
+
+class Server(Protocol):
+    """A model server. The reasons are sentences for the user: they end up in the report's skipped list."""
+
+    formats: tuple[str, ...]
+
+    def unavailable(self, kind: LauncherKind) -> str | None:
+        """Why this server cannot run here in this way; None when it can."""
+        ...
+
+    def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
+        """Write what the server needs (an archive, say) into `work`, and say what to run."""
+        ...
+
+
+class Launcher(Protocol):
+    """Runs launch specs. `start` returns at once; readiness is the caller's business (`serving.ready`)."""
+
+    kind: LauncherKind
+
+    def unavailable(self) -> str | None: ...
+
+    def start(self, target_id: str, spec: LaunchSpec, artifact: Artifact, work: Path) -> Target: ...
+
+    def alive(self, target: Target) -> bool: ...
+
+    def exit_reason(self, target: Target) -> str:
+        """Why a target that is not alive ended, as far as it can be known: exit code or signal, and the log's last lines."""
+        ...
+
+    def stop(self, target: Target) -> None:
+        """End it and everything it started; a target that has already ended is not an error."""
+        ...
+
+
+class WireProtocol(Protocol):
+    """How tensors travel to a server and back. Everything is bytes, so that a load process needs no framework.
+
+    `encoding` is the class within which rows are compared. HTTP: `path(endpoint)` is POSTed with `headers`; gRPC: `path(endpoint)` is the
+    full method name. `decode` raises ValueError with the server's own words when the reply is not an answer.
+    """
+
+    transport: Literal["http", "grpc"]
+    encoding: Literal["json", "binary"]
+    headers: Mapping[str, str]
+
+    def path(self, endpoint: Endpoint) -> str: ...
+
+    def encode(self, manifest: Manifest, endpoint: Endpoint, inputs: Tensors) -> bytes: ...
+
+    def decode(self, manifest: Manifest, reply: bytes) -> dict[str, Array]: ...
+
+
+__all__: Sequence[str] = [
+    "Artifact",
+    "Dataset",
+    "ExportJob",
+    "Format",
+    "Launcher",
+    "LoadedModel",
+    "ModelSpec",
+    "Runtime",
+    "Server",
+    "Signature",
+    "Tensors",
+    "WireProtocol",
+]

@@ -1,0 +1,56 @@
+"""Reads and writes the contract's files: strict, versioned, atomic."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from serveoff.errors import InputError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` so that a reader sees the old file or the whole new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write(path: Path, value: msgspec.Struct) -> None:
+    write_bytes(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """Read one file. Raises InputError that names the file and the place in it."""
+    try:
+        raw: Any = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"{path} is not valid JSON: {error}", hint="delete the file and run the stage that writes it again") from None
+    newest = next(f.default for f in msgspec.structs.fields(kind) if f.name == "schema")
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if not isinstance(schema, int):
+        raise InputError(f"{path} has no schema number", hint="it was not written by serveoff")
+    if schema > newest:
+        raise InputError(f"{path} has schema {schema}, this serveoff reads up to {newest}", hint="use the serveoff that wrote it, or a newer one")
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {error}", hint="delete the file and run the stage that writes it again") from None

@@ -1,0 +1,42 @@
+"""Where things lie on disk. `SERVEOFF_WORKSPACE` moves the whole; the default is `workspace/` in the current directory.
+
+    checkpoints/MODEL/      training-FRAMEWORK.json, weights.safetensors, twin.json, reference-FRAMEWORK.npz
+    artifacts/ARTIFACT_ID/  manifest.json (written last), serve/<version>/..., reference.npz, command.sh, export.log
+    targets/TARGET_ID/      target.json, launch.json, log.txt, and the files the server was given
+    runs/RUN_ID/            run.json, report.html, report.md, raw records and Locust logs
+    running/                who is at work (`serveoff stop` ends them)
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    root: Path
+
+    @classmethod
+    def current(cls) -> Workspace:
+        return cls(Path(os.environ.get("SERVEOFF_WORKSPACE") or "workspace").resolve())
+
+    def checkpoint(self, model: str) -> Path:
+        return self.root / "checkpoints" / model
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def targets(self) -> Path:
+        return self.root / "targets"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def running(self) -> Path:
+        return self.root / "running"
