@@ -10,9 +10,7 @@ from typing import Literal
 
 import msgspec
 
-DType = Literal[
-    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "string"
-]
+DType = Literal["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "string"]
 Framework = Literal["pytorch", "keras"]
 LauncherKind = Literal["host", "image"]
 """Where a launcher runs things: on this host's own file system, or inside a container image."""

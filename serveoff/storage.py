@@ -49,7 +49,9 @@ def read(path: Path, kind: type[T]) -> T:
     if not isinstance(schema, int):
         raise InputError(f"{path} has no schema number", hint="it was not written by serveoff")
     if schema > newest:
-        raise InputError(f"{path} has schema {schema}, this serveoff reads up to {newest}", hint="use the serveoff that wrote it, or a newer one")
+        raise InputError(
+            f"{path} has schema {schema}, this serveoff reads up to {newest}", hint="use the serveoff that wrote it, or a newer one"
+        )
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:

@@ -1,10 +1,10 @@
 """Where things lie on disk. `SERVEOFF_WORKSPACE` moves the whole; the default is `workspace/` in the current directory.
 
-    checkpoints/MODEL/      training-FRAMEWORK.json, weights.safetensors, twin.json, reference-FRAMEWORK.npz
-    artifacts/ARTIFACT_ID/  manifest.json (written last), serve/<version>/..., reference.npz, command.sh, export.log
-    targets/TARGET_ID/      target.json, launch.json, log.txt, and the files the server was given
-    runs/RUN_ID/            run.json, report.html, report.md, raw records and Locust logs
-    running/                who is at work (`serveoff stop` ends them)
+checkpoints/MODEL/      training-FRAMEWORK.json, weights.safetensors, twin.json, reference-FRAMEWORK.npz
+artifacts/ARTIFACT_ID/  manifest.json (written last), serve/<version>/..., reference.npz, command.sh, export.log
+targets/TARGET_ID/      target.json, launch.json, log.txt, and the files the server was given
+runs/RUN_ID/            run.json, report.html, report.md, raw records and Locust logs
+running/                who is at work (`serveoff stop` ends them)
 """
 
 from __future__ import annotations

@@ -1,0 +1,164 @@
+"""Child processes: run to the end with a log and a time limit, or start detached; and end whole process trees.
+
+Everything we start carries `SERVEOFF_OWNER=<workspace>` in its environment, so that it is found again after any crash.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+OWNER = "SERVEOFF_OWNER"
+_GUARD = str(Path(__file__).with_name("guard.py"))
+_TAIL_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ChildResult:
+    """How a child ended. `exit_code` is negative for a signal; `tail` is the end of its output."""
+
+    exit_code: int
+    seconds: float
+    timed_out: bool
+    tail: str
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0 and not self.timed_out
+
+
+def environment(workspace: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Our environment, with the owner's mark and `extra`."""
+    return {**os.environ, OWNER: str(workspace), "PYTHONUNBUFFERED": "1", **(extra or {})}
+
+
+def python(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs a module with our interpreter; `-P` keeps the current directory off the import path."""
+    return (sys.executable, "-P", "-m", module, *arguments)
+
+
+def run_child(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    timeout_s: float,
+    cwd: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> ChildResult:
+    """Run `argv` to its end; it dies with us. Output goes to `log`, line by line also to `on_line`."""
+    started = time.monotonic()
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    timed_out = threading.Event()
+    with log.open("w", encoding="utf-8") as sink:
+        child = subprocess.Popen(
+            [sys.executable, "-I", _GUARD, str(os.getpid()), *argv],
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+
+        def expire() -> None:
+            timed_out.set()
+            end_tree(child.pid, grace_s=0)
+
+        timer = threading.Timer(timeout_s, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                sink.write(line)
+                sink.flush()
+                tail.append(line.rstrip())
+                if on_line is not None:
+                    on_line(line.rstrip())
+            exit_code = child.wait()
+        except BaseException:
+            end_tree(child.pid, grace_s=2)
+            child.wait()
+            raise
+        finally:
+            timer.cancel()
+    return ChildResult(exit_code, time.monotonic() - started, timed_out.is_set(), "\n".join(tail))
+
+
+def spawn(argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path) -> psutil.Process:
+    """Start `argv` in a session of its own; it outlives us. Its output goes to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as sink:
+        child = subprocess.Popen(
+            list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    return psutil.Process(child.pid)
+
+
+def find(pid: int, started_at: float | None) -> psutil.Process | None:
+    """The process with this pid, unless it has ended or the pid has been taken by another one since."""
+    try:
+        process = psutil.Process(pid)
+        if started_at is not None and abs(process.create_time() - started_at) > 1:
+            return None
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.NoSuchProcess:
+        return None
+
+
+def end_tree(pid: int, started_at: float | None = None, grace_s: float = 10) -> int:
+    """TERM, wait `grace_s`, KILL: the process and all its descendants. Returns how many there were."""
+    process = find(pid, started_at)
+    if process is None:
+        return 0
+    try:
+        tree = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    return end_all(tree, grace_s)
+
+
+def end_all(processes: Sequence[psutil.Process], grace_s: float = 10) -> int:
+    """End these processes: first the polite way, where `grace_s` is more than 0."""
+    alive = list(processes)
+    if grace_s > 0:
+        for process in alive:
+            _quietly(process.terminate)
+        _, alive = psutil.wait_procs(alive, timeout=grace_s)
+    for process in alive:
+        _quietly(process.kill)
+    psutil.wait_procs(alive, timeout=5)
+    return len(processes)
+
+
+def owned(workspace: Path) -> list[psutil.Process]:
+    """Every process that carries this workspace's mark, ourselves and our ancestors excepted."""
+    me = psutil.Process()
+    excepted = {me.pid, *(p.pid for p in me.parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in excepted and process.environ().get(OWNER) == str(workspace):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def _quietly(signal: Callable[[], None]) -> None:
+    try:
+        signal()
+    except psutil.NoSuchProcess:
+        pass

@@ -1,0 +1,74 @@
+"""What part of the matrix a command works on. An empty filter means everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from serveoff.contract import Framework, Manifest
+from serveoff.errors import UsageError
+from serveoff.registry import FORMATS, LAUNCHERS, MODELS, PROTOCOLS, SERVERS, suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Filters by name. A protocol may be given as a suffix: `rest` means every `..._rest`."""
+
+    models: tuple[str, ...] = ()
+    frameworks: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
+    launchers: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises UsageError for the first unknown name."""
+        precisions = sorted({p for f in FORMATS.all().values() for p in f.precisions}) if self.precisions else []
+        protocols = [*PROTOCOLS.names, *{n.rpartition("_")[2] for n in PROTOCOLS.names}]
+        for kind, asked, known in (
+            ("model", self.models, MODELS.names),
+            ("framework", self.frameworks, list(get_args(Framework))),
+            ("format", self.formats, FORMATS.names),
+            ("precision", self.precisions, precisions),
+            ("server", self.servers, SERVERS.names),
+            ("launcher", self.launchers, LAUNCHERS.names),
+            ("protocol", self.protocols, protocols),
+        ):
+            for name in asked:
+                if name not in known:
+                    raise UsageError(f"unknown {kind} {name!r}", hint=suggestion(name, known))
+
+    def wants_model(self, name: str) -> bool:
+        return _wanted(self.models, name)
+
+    def wants_framework(self, name: str) -> bool:
+        return _wanted(self.frameworks, name)
+
+    def wants_format(self, name: str) -> bool:
+        return _wanted(self.formats, name)
+
+    def wants_precision(self, name: str) -> bool:
+        return _wanted(self.precisions, name)
+
+    def wants_server(self, name: str) -> bool:
+        return _wanted(self.servers, name)
+
+    def wants_launcher(self, name: str) -> bool:
+        return _wanted(self.launchers, name)
+
+    def wants_protocol(self, name: str) -> bool:
+        return _wanted(self.protocols, name) or name.rpartition("_")[2] in self.protocols
+
+    def wants(self, manifest: Manifest) -> bool:
+        """Whether an artifact passes the filters of model, framework, format and precision."""
+        return (
+            self.wants_model(manifest.model)
+            and self.wants_framework(manifest.framework)
+            and self.wants_format(manifest.format)
+            and self.wants_precision(manifest.precision)
+        )
+
+
+def _wanted(filters: tuple[str, ...], name: str) -> bool:
+    return not filters or name in filters
