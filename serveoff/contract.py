@@ -22,7 +22,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every stored struct."""
 
 
-class TensorSpec(Struct, kw_only=True):
+class TensorSpec(Struct, frozen=True, kw_only=True):
     """A named tensor; a `None` in `shape` is the dynamic batch dimension (always the first)."""
 
     name: str
@@ -30,7 +30,7 @@ class TensorSpec(Struct, kw_only=True):
     shape: tuple[int | None, ...]
 
 
-class HostFacts(Struct, kw_only=True):
+class HostFacts(Struct, frozen=True, kw_only=True):
     """The machine and the versions that produced a file."""
 
     cpu_model: str
@@ -41,7 +41,7 @@ class HostFacts(Struct, kw_only=True):
     packages: dict[str, str]
 
 
-class FileRecord(Struct, kw_only=True):
+class FileRecord(Struct, frozen=True, kw_only=True):
     """One file of an artifact; `path` is relative to the artifact's directory."""
 
     path: str
@@ -49,7 +49,7 @@ class FileRecord(Struct, kw_only=True):
     sha256: str
 
 
-class Tolerance(Struct, kw_only=True):
+class Tolerance(Struct, frozen=True, kw_only=True):
     """The parity criterion `|a - b| <= atol + rtol * |reference|`; `source` says where the numbers come from."""
 
     atol: float
@@ -57,7 +57,7 @@ class Tolerance(Struct, kw_only=True):
     source: str
 
 
-class ParityCheck(Struct, kw_only=True):
+class ParityCheck(Struct, frozen=True, kw_only=True):
     """One output compared with its reference on one set of inputs."""
 
     case: str
@@ -69,7 +69,7 @@ class ParityCheck(Struct, kw_only=True):
     reason: str = ""
 
 
-class MetricGate(Struct, kw_only=True):
+class MetricGate(Struct, frozen=True, kw_only=True):
     """The task metric of the artifact beside the source's; passed when artifact >= minimum_ratio * source."""
 
     name: str
@@ -79,7 +79,7 @@ class MetricGate(Struct, kw_only=True):
     passed: bool
 
 
-class Parity(Struct, kw_only=True):
+class Parity(Struct, frozen=True, kw_only=True):
     """The verdict of a parity gate, with its evidence."""
 
     tolerance: Tolerance
@@ -106,7 +106,7 @@ class Parity(Struct, kw_only=True):
         return "" if self.checks else "nothing was compared"
 
 
-class TrainingRecord(Struct, kw_only=True):
+class TrainingRecord(Struct, frozen=True, kw_only=True):
     """One framework's training of one model."""
 
     schema: int = 1
@@ -122,7 +122,7 @@ class TrainingRecord(Struct, kw_only=True):
     host: HostFacts
 
 
-class TwinProof(Struct, kw_only=True):
+class TwinProof(Struct, frozen=True, kw_only=True):
     """The canonical weights of a model, and the proof that both frameworks compute the same with them."""
 
     schema: int = 1
@@ -133,7 +133,7 @@ class TwinProof(Struct, kw_only=True):
     """None when the model is built in one framework only."""
 
 
-class Manifest(Struct, kw_only=True):
+class Manifest(Struct, frozen=True, kw_only=True):
     """One artifact: a model in one format. Written last, so that a directory without it is not an artifact."""
 
     schema: int = 1
@@ -164,7 +164,7 @@ class Manifest(Struct, kw_only=True):
         return f"{self.model}.{self.framework}.{self.format}.{self.precision}"
 
 
-class ExportFailure(Struct, kw_only=True):
+class ExportFailure(Struct, frozen=True, kw_only=True):
     """Why an artifact does not exist; kept where its manifest would be."""
 
     schema: int = 1
@@ -174,14 +174,14 @@ class ExportFailure(Struct, kw_only=True):
     parity: Parity | None = None
 
 
-class Mount(Struct, kw_only=True):
+class Mount(Struct, frozen=True, kw_only=True):
     """A host directory that the server reads; `container_path` is where an image expects it."""
 
     host_path: str
     container_path: str
 
 
-class Readiness(Struct, kw_only=True):
+class Readiness(Struct, frozen=True, kw_only=True):
     """An HTTP GET that answers 200 with `contains` in its body once the server is ready."""
 
     port: str
@@ -190,7 +190,7 @@ class Readiness(Struct, kw_only=True):
     timeout_s: float = 120.0
 
 
-class LaunchSpec(Struct, kw_only=True):
+class LaunchSpec(Struct, frozen=True, kw_only=True):
     """What to run, not how.
 
     Slots in `argv`, `env` values and the contents of `files`: `{port.NAME}`, `{mount.NAME}`, `{file.NAME}` (the path of a file of
@@ -218,7 +218,7 @@ class LaunchSpec(Struct, kw_only=True):
     readiness: Readiness
 
 
-class Endpoint(Struct, kw_only=True):
+class Endpoint(Struct, frozen=True, kw_only=True):
     """Where one wire protocol of a target is spoken."""
 
     protocol: str
@@ -227,7 +227,7 @@ class Endpoint(Struct, kw_only=True):
     model_name: str
 
 
-class Target(Struct, kw_only=True):
+class Target(Struct, frozen=True, kw_only=True):
     """One running server with one artifact loaded."""
 
     schema: int = 1
@@ -249,7 +249,7 @@ class Target(Struct, kw_only=True):
     """Seconds from start to the first correct answer; None while it is starting."""
 
 
-class Skip(Struct, kw_only=True):
+class Skip(Struct, frozen=True, kw_only=True):
     """Something of the matrix that was not run here, and why."""
 
     stage: str
@@ -257,21 +257,21 @@ class Skip(Struct, kw_only=True):
     reason: str
 
 
-class Skips(Struct, kw_only=True):
+class Skips(Struct, frozen=True, kw_only=True):
     """The skips of one stage's last run."""
 
     schema: int = 1
     skips: tuple[Skip, ...]
 
 
-class ProfileChoice(Struct, kw_only=True):
+class ProfileChoice(Struct, frozen=True, kw_only=True):
     """A load profile and its options, e.g. `constant` with `rate_rps=200`."""
 
     name: str
     options: dict[str, float] = {}
 
 
-class LoadPlan(Struct, kw_only=True):
+class LoadPlan(Struct, frozen=True, kw_only=True):
     """The load that every (target, protocol) gets."""
 
     profiles: tuple[ProfileChoice, ...]
@@ -280,7 +280,7 @@ class LoadPlan(Struct, kw_only=True):
     seed: int
 
 
-class CellJob(Struct, kw_only=True):
+class CellJob(Struct, frozen=True, kw_only=True):
     """What one Locust process is told: one profile on one protocol of one target. `payloads` is relative to the job's file."""
 
     schema: int = 1
@@ -291,7 +291,7 @@ class CellJob(Struct, kw_only=True):
     payloads: str
 
 
-class Interval(Struct, kw_only=True):
+class Interval(Struct, frozen=True, kw_only=True):
     """One second of a run; `start_s` counts from the start of the measured window."""
 
     start_s: float
@@ -300,7 +300,7 @@ class Interval(Struct, kw_only=True):
     latency_hdr: str
 
 
-class Measurement(Struct, kw_only=True):
+class Measurement(Struct, frozen=True, kw_only=True):
     """What the load process saw inside the measured window.
 
     `*_hdr` are HdrHistogram V2 blobs (base64, compressed) of microseconds, successful requests only. `latency` counts from when a
@@ -331,7 +331,7 @@ class Measurement(Struct, kw_only=True):
     """The file of raw records, relative to the run's directory."""
 
 
-class Cell(Struct, kw_only=True):
+class Cell(Struct, frozen=True, kw_only=True):
     """One row of the report: a target, a protocol, a profile, and what was measured. `measurement` is None when nothing could be."""
 
     target: Target
@@ -347,7 +347,7 @@ class Cell(Struct, kw_only=True):
     reasons: tuple[str, ...]
 
 
-class RunResult(Struct, kw_only=True):
+class RunResult(Struct, frozen=True, kw_only=True):
     """One load test: everything the report needs."""
 
     schema: int = 1

@@ -13,9 +13,9 @@ import psutil
 from serveoff.contract import HostFacts
 
 _PACKAGES = (
-    "ai-edge-litert", "grpcio", "keras", "locust", "numpy", "onnx", "onnxruntime", "onnxscript", "serveoff", "tensorflow", "tf2onnx", "torch",
-    "torchserve", "uvicorn",
-)  # fmt: skip
+    *("ai-edge-litert", "onnxruntime", "tensorflow", "keras", "torch", "numpy"),
+    *("onnx", "onnxscript", "tf2onnx", "torchserve", "uvicorn", "grpcio", "locust"),
+)
 
 
 @cache

@@ -6,7 +6,7 @@ import http.client
 from collections.abc import Sequence
 
 from serveoff import parity, reference
-from serveoff.contract import Endpoint, Parity, Target
+from serveoff.contract import Endpoint, Parity, ParityCheck, Target
 from serveoff.errors import NotReadyError
 from serveoff.plugins import Artifact, WireProtocol
 from serveoff.registry import PROTOCOLS
@@ -23,7 +23,7 @@ def check(target: Target, artifact: Artifact, protocol: str, rows: Sequence[int]
     wire = PROTOCOLS.load(protocol)
     manifest, known = artifact.manifest, reference.load(artifact.reference_file)
     sizes = rows if manifest.fixed_batch is None else (manifest.fixed_batch,)
-    checks = []
+    checks: list[ParityCheck] = []
     for size in sizes:
         inputs, wanted = known.slice(0, size)
         reply = call(wire, endpoint, wire.encode(manifest, endpoint, inputs), timeout_s)

@@ -63,7 +63,8 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
     bad = int((difference > tolerance.atol + tolerance.rtol * np.abs(wanted)).sum())
     infinities = np.isinf(reference)
     bad += int((reference[infinities] != answer[infinities]).sum())
-    reason = f"{bad} of {reference.size} values differ by more than {tolerance.atol:g} + {tolerance.rtol:g} * |reference|, the largest by {max_abs:.3g}"
+    limit = f"{tolerance.atol:g} + {tolerance.rtol:g} * |reference|"
+    reason = f"{bad} of {reference.size} values differ by more than {limit}, the largest by {max_abs:.3g}"
     return ParityCheck(case=case, output=name, batch=batch, max_abs=max_abs, max_rel=max_rel, passed=bad == 0, reason=reason if bad else "")
 
 

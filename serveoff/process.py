@@ -5,6 +5,7 @@ Everything we start carries `SERVEOFF_OWNER=<workspace>` in its environment, so 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -158,7 +159,5 @@ def owned(workspace: Path) -> list[psutil.Process]:
 
 
 def _quietly(signal: Callable[[], None]) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         signal()
-    except psutil.NoSuchProcess:
-        pass

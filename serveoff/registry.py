@@ -38,7 +38,7 @@ def load_module(dotted: str) -> ModuleType:
     found = Path(module.__file__ or "").resolve()
     if not found.is_relative_to(CODE_ROOT):
         raise ServeoffError(
-            f"the package {dotted.split('.')[0]!r} was imported from {found.parent}, which is not serveoff's",
+            f"the package {dotted.split('.', maxsplit=1)[0]!r} was imported from {found.parent}, which is not serveoff's",
             hint="start serveoff from another directory, or take that directory off PYTHONPATH",
         )
     return module

@@ -15,7 +15,7 @@ from serveoff.errors import UsageError
 from serveoff.workspace import Workspace
 
 
-class Worker(Struct, kw_only=True):
+class Worker(Struct, frozen=True, kw_only=True):
     """One serveoff command at work."""
 
     schema: int = 1
