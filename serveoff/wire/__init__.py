@@ -1,0 +1,1 @@
+"""Wire messages and tensor codecs. Nothing here imports a framework."""
