@@ -14,7 +14,7 @@ from serveoff.contract import HostFacts
 
 _PACKAGES = (
     *("ai-edge-litert", "onnxruntime", "tensorflow", "keras", "torch", "numpy"),
-    *("onnx", "onnxscript", "tf2onnx", "torchserve", "uvicorn", "grpcio", "locust"),
+    *("onnx", "onnxscript", "torchserve", "uvicorn", "grpcio", "locust"),
 )
 
 

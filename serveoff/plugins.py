@@ -78,16 +78,16 @@ class ExportJob:
     samples: Tensors
 
 
-class Format(Protocol):
-    """An export format. `export` writes `serve_file` and returns the options worth recording."""
+@dataclass(frozen=True, slots=True)
+class Format:
+    """An export format. `export` writes `serve_file` into the job's directory and returns the options worth recording."""
 
     sources: tuple[Framework, ...]
     precisions: Mapping[str, Tolerance]
     serve_file: str
     requires: tuple[str, ...]
     """Distributions whose absence makes the format a skip."""
-
-    def export(self, job: ExportJob) -> Mapping[str, str | int | float | bool]: ...
+    export: Callable[[ExportJob], Mapping[str, str | int | float | bool]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,125 @@
+"""`serveoff export`: every wanted artifact in a child process of its own. One that fails leaves the others standing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from serveoff import artifacts, process, storage
+from serveoff.artifacts import MANIFEST
+from serveoff.console import Console
+from serveoff.contract import ExportFailure, Framework, Manifest, Skip, Skips
+from serveoff.errors import UsageError
+from serveoff.host import installed
+from serveoff.registry import FORMATS, MODELS, load_module, module_name
+from serveoff.selection import Selection
+from serveoff.workspace import Workspace
+
+TIMEOUT_S = 900.0
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One cell of the export matrix."""
+
+    model: str
+    framework: Framework
+    format: str
+    precision: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.model}.{self.framework}.{self.format}.{self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Either a manifest or the reason why there is none."""
+
+    id: str
+    manifest: Manifest | None
+    reason: str
+
+
+def export(selection: Selection, workspace: Workspace, console: Console, timeout_s: float = TIMEOUT_S) -> tuple[list[Outcome], list[Skip]]:
+    """Train what has no checkpoint yet, then export the selected cells. The skips are also kept in `artifacts/skips.json`."""
+    cells = list(matrix(selection))
+    if not cells:
+        raise UsageError("no format is exported from what you selected", hint="`serveoff models` shows what goes together")
+    outcomes: list[Outcome] = []
+    skips: list[Skip] = []
+    trained: set[str] = set()
+    with console.bar("export", len(cells)) as bar:
+        for number, cell in enumerate(cells, 1):
+            missing = [d for d in FORMATS.load(cell.format).requires if not installed(d)]
+            if missing:
+                skips.append(Skip(stage="export", what=cell.id, reason=f"not installed: {', '.join(missing)}"))
+                continue
+            if cell.model not in trained:
+                _ensure_checkpoint(cell.model, workspace, console)
+                trained.add(cell.model)
+            outcomes.append(_export_one(cell, workspace, timeout_s))
+            bar.advance_to(number, f"{cell.id}: {outcomes[-1].reason or 'verified'}")
+    storage.write(workspace.artifacts / "skips.json", Skips(skips=tuple(skips)))
+    return outcomes, skips
+
+
+def matrix(selection: Selection) -> Iterator[Wanted]:
+    """The cells that exist and pass the filters."""
+    for model in filter(selection.wants_model, MODELS.names):
+        builds = MODELS.load(model).builds
+        for name in filter(selection.wants_format, FORMATS.names):
+            kind = FORMATS.load(name)
+            for framework in kind.sources:
+                if framework in builds and selection.wants_framework(framework):
+                    for precision in filter(selection.wants_precision, kind.precisions):
+                        yield Wanted(model, framework, name, precision)
+
+
+def _ensure_checkpoint(model: str, workspace: Workspace, console: Console) -> None:
+    if not (workspace.checkpoint(model) / "twin.json").exists():
+        console.say(f"{model} has not been trained yet: training it first")
+        train = load_module("models.train")
+        train.train(Selection(models=(model,)), workspace, console, train.EPOCHS, train.SEED)
+
+
+def _export_one(cell: Wanted, workspace: Workspace, timeout_s: float) -> Outcome:
+    final, staging = workspace.artifacts / cell.id, workspace.artifacts / f".staging-{cell.id}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    arguments = ("--model", cell.model, "--framework", cell.framework, "--format", cell.format, "--precision", cell.precision)
+    result = process.run_child(
+        process.python(
+            module_name("export.worker"), *arguments, "--checkpoint", str(workspace.checkpoint(cell.model)), "--out", str(staging)
+        ),
+        env=process.environment(workspace.root, _QUIET),
+        log=staging / "export.log",
+        timeout_s=timeout_s,
+    )
+    if not result.ok and not (staging / "failure.json").exists():
+        reason = f"the export took longer than {timeout_s:.0f} s" if result.timed_out else _reason(result)
+        storage.write(staging / "failure.json", ExportFailure(artifact_id=cell.id, reason=reason, log="export.log"))
+    _replace(final, staging)
+    if (final / MANIFEST).exists():
+        return Outcome(cell.id, artifacts.read(final).manifest, "")
+    failure = storage.read(final / "failure.json", ExportFailure)
+    return Outcome(cell.id, None, f"{failure.reason} (log: {final / failure.log})")
+
+
+def _reason(result: process.ChildResult) -> str:
+    lines = [line for line in result.tail.splitlines() if line.strip()]
+    last = lines[-1].removeprefix("@failed ") if lines else "it printed nothing"
+    return last if lines and lines[-1].startswith("@failed ") else f"the export ended with exit code {result.exit_code}: {last}"
+
+
+def _replace(final: Path, staging: Path) -> None:
+    """Put a finished directory in place. A crash in between leaves no artifact, never half of one."""
+    old = final.with_name(f".old-{final.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    staging.rename(final)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,47 @@
+"""SavedModel from Keras, with one signature whose tensors carry the model's own names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from serveoff.contract import SIGNATURE
+from serveoff.plugins import ExportJob, Format
+
+from ..tolerances import FLOAT32
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from serveoff.plugins import ModelSpec
+
+
+def export(job: ExportJob) -> dict[str, str | int | float | bool]:
+    write(job.spec, job.model, job.directory)
+    return {"signature": SIGNATURE}
+
+
+def write(spec: ModelSpec, model: Any, directory: Path) -> None:
+    """A SavedModel of a Keras model, batch dynamic."""
+    import keras
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in spec.inputs]
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        results = model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
+        listed = results if isinstance(results, list | tuple) else [results]
+        return {t.name: value for t, value in zip(spec.outputs, listed, strict=True)}
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(SIGNATURE, serve, input_signature=signature)
+    archive.write_out(str(directory), verbose=False)
+
+
+FORMAT = Format(
+    sources=("keras",),
+    precisions={"float32": FLOAT32},
+    serve_file="saved_model.pb",
+    requires=("tensorflow",),
+    export=export,
+)

@@ -1,0 +1,87 @@
+"""Export one artifact into a staging directory, judge it, and write its manifest last. Runs in a process of its own.
+
+It can be repeated by hand: the command is in the manifest and in `command.sh`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import resource
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+from serveoff import artifacts, host, reference, storage
+from serveoff.contract import ExportFailure, Framework, Manifest, TwinProof
+from serveoff.errors import ServeoffError
+from serveoff.plugins import ExportJob
+from serveoff.registry import FORMATS, MODELS, load_module
+
+from . import gate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("model", "framework", "format", "precision"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="an empty directory")
+    args = parser.parse_args()
+    try:
+        failure = export(args)
+    except ServeoffError as error:
+        failure = error.message
+    if failure:
+        sys.exit(f"@failed {failure}")
+
+
+def export(args: argparse.Namespace) -> str:
+    """Write the artifact into `args.out`. Returns the reason when the gate failed, else an empty string."""
+    spec, kind = MODELS.load(args.model), FORMATS.load(args.format)
+    weights = load_module("models.weights").load(args.checkpoint / "weights.safetensors")
+    model = load_module(f"models.frameworks.{args.framework}").build(spec, weights)
+    references = args.checkpoint / f"reference-{args.framework}"
+    samples = reference.load(references / "samples.npz")
+    version_dir = args.out / "serve" / "1"
+    version_dir.mkdir(parents=True)
+
+    started = time.monotonic()
+    options = kind.export(ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs))
+    export_s = time.monotonic() - started
+    parity = gate.judge(spec, kind.serve_file, version_dir, references, kind.precisions[args.precision])
+
+    shutil.copyfile(references / "samples.npz", args.out / "reference.npz")
+    files = artifacts.records(args.out, "serve")
+    manifest = Manifest(
+        model=args.model,
+        framework=cast("Framework", args.framework),
+        format=args.format,
+        precision=args.precision,
+        serve_file=kind.serve_file,
+        files=files,
+        inputs=spec.inputs,
+        outputs=spec.outputs,
+        options=dict(options),
+        parity=parity,
+        weights_sha256=storage.read(args.checkpoint / "twin.json", TwinProof).weights_sha256,
+        size_bytes=sum(f.size_bytes for f in files),
+        export_s=export_s,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        command=tuple(sys.orig_argv),
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        host=host.facts(),
+    )
+    (args.out / "command.sh").write_text(f"#!/bin/sh\n# Repeats this export.\n{shlex.join(sys.orig_argv)}\n")
+    if parity.passed:
+        storage.write(args.out / artifacts.MANIFEST, manifest)
+        return ""
+    storage.write(args.out / "failure.json", ExportFailure(artifact_id=manifest.id, reason=parity.reason, log="export.log", parity=parity))
+    return parity.reason
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What differs between the frameworks: one file each, loaded only by a child process."""
