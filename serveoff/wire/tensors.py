@@ -47,6 +47,8 @@ def write(proto: Any, array: Array, *, content: bool = True) -> None:
 
     Strings always go into `string_val`. Raises ValueError for a dtype that TensorProto has no place for.
     """
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("<"))
     shape = proto.tensor_shape
     shape.SetInParent()  # a scalar has a shape too
     for size in array.shape:

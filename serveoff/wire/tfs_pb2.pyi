@@ -681,9 +681,9 @@ class LoggingConfig(_message.Message):
     SAMPLING_CONFIG_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_LOGGING_CONFIG_FIELD_NUMBER: _ClassVar[int]
     log_collector_config: LogCollectorConfig
-    sampling_config: _containers.RepeatedCompositeFieldContainer[SamplingConfig]
+    sampling_config: SamplingConfig
     custom_logging_config: _any_pb2.Any
-    def __init__(self, log_collector_config: _Optional[_Union[LogCollectorConfig, _Mapping]] = ..., sampling_config: _Optional[_Iterable[_Union[SamplingConfig, _Mapping]]] = ..., custom_logging_config: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
+    def __init__(self, log_collector_config: _Optional[_Union[LogCollectorConfig, _Mapping]] = ..., sampling_config: _Optional[_Union[SamplingConfig, _Mapping]] = ..., custom_logging_config: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
 
 class ModelConfig(_message.Message):
     __slots__ = ("name", "base_path", "model_type", "model_platform", "model_version_policy", "version_labels", "logging_config")
