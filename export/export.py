@@ -10,8 +10,8 @@ from pathlib import Path
 from serveoff import artifacts, process, storage
 from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
-from serveoff.contract import ExportFailure, Framework, Manifest, Skip, Skips
-from serveoff.errors import UsageError
+from serveoff.contract import ExportFailure, Framework, Manifest, Skip, Skips, TwinProof
+from serveoff.errors import GateError, UsageError
 from serveoff.host import installed
 from serveoff.registry import FORMATS, MODELS, load_module, module_name
 from serveoff.selection import Selection
@@ -80,10 +80,14 @@ def matrix(selection: Selection) -> Iterator[Wanted]:
 
 
 def _ensure_checkpoint(model: str, workspace: Workspace, console: Console) -> None:
-    if not (workspace.checkpoint(model) / "twin.json").exists():
+    """Train what has not been trained. Raises GateError when its twins are not equal: exports of unequal twins are not comparable."""
+    path = workspace.checkpoint(model) / "twin.json"
+    if not path.exists():
         console.say(f"{model} has not been trained yet: training it first")
-        train = load_module("models.train")
-        train.train(Selection(models=(model,)), workspace, console, train.EPOCHS, train.SEED)
+        load_module("models.train").train(Selection(models=(model,)), workspace, console)
+    parity = storage.read(path, TwinProof).parity
+    if parity is not None and not parity.passed:
+        raise GateError(f"the twins of {model} do not compute the same: {parity.reason}", hint="compare the two builds in models/zoo")
 
 
 def _export_one(cell: Wanted, workspace: Workspace, timeout_s: float) -> Outcome:

@@ -194,7 +194,8 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     """What to run, not how.
 
     Slots in `argv`, `env` values and the contents of `files`: `{port.NAME}`, `{mount.NAME}`, `{file.NAME}` (the path of a file of
-    `files`), `{work}` (a writable directory), `{host}` (the address to listen on). The launcher fills them in.
+    `files`), `{work}` (a writable directory), `{scratch}` (one with a short path, for sockets), `{host}` (the address to listen on).
+    The launcher fills them in.
     Exactly one of `module` (run with our Python), `binary` (a program on PATH or a path) and `image` is set.
     """
 

@@ -173,6 +173,10 @@ class Launcher(Protocol):
         """End it and everything it started; a target that has already ended is not an error."""
         ...
 
+    def sweep(self, workspace: Path) -> list[str]:
+        """End whatever of this workspace is still running, recorded or not, and say what it was: `serveoff stop` after a crash."""
+        ...
+
 
 class WireProtocol(Protocol):
     """How tensors travel to a server and back. Everything is bytes, so that a load process needs no framework.

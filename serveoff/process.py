@@ -15,12 +15,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 OWNER = "SERVEOFF_OWNER"
 _GUARD = str(Path(__file__).with_name("guard.py"))
 _TAIL_LINES = 20
+_LAST_WORDS_S = 2.0
+_DETACHED: list[subprocess.Popen[bytes]] = []
+"""Held for as long as we live: a Popen that is dropped while its process runs warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +60,45 @@ def run_child(
     cwd: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> ChildResult:
-    """Run `argv` to its end; it dies with us. Output goes to `log`, line by line also to `on_line`."""
+    """Run `argv` to its end; it dies with us. Output goes to `log`, line by line also to `on_line` (called from another thread)."""
     started = time.monotonic()
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
     log.parent.mkdir(parents=True, exist_ok=True)
-    timed_out = threading.Event()
-    with log.open("w", encoding="utf-8") as sink:
-        child = subprocess.Popen(
-            [sys.executable, "-I", _GUARD, str(os.getpid()), *argv],
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
+    child = subprocess.Popen(
+        [sys.executable, "-I", _GUARD, str(os.getpid()), *argv],
+        env=dict(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    assert child.stdout is not None
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    reader = threading.Thread(target=_copy, args=(child.stdout, log, tail, on_line), daemon=True)
+    reader.start()
+    timed_out = False
+    try:
+        child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        end_tree(child.pid, grace_s=0)
+        child.wait()
+    except BaseException:
+        end_tree(child.pid, grace_s=2)
+        child.wait()
+        raise
+    reader.join(_LAST_WORDS_S)  # not for ever: a grandchild that outlives the child may hold the pipe open
+    return ChildResult(child.returncode, time.monotonic() - started, timed_out, "\n".join(tail))
 
-        def expire() -> None:
-            timed_out.set()
-            end_tree(child.pid, grace_s=0)
 
-        timer = threading.Timer(timeout_s, expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                sink.write(line)
-                sink.flush()
-                tail.append(line.rstrip())
-                if on_line is not None:
-                    on_line(line.rstrip())
-            exit_code = child.wait()
-        except BaseException:
-            end_tree(child.pid, grace_s=2)
-            child.wait()
-            raise
-        finally:
-            timer.cancel()
-    return ChildResult(exit_code, time.monotonic() - started, timed_out.is_set(), "\n".join(tail))
+def _copy(output: IO[str], log: Path, tail: deque[str], on_line: Callable[[str], None] | None) -> None:
+    with output, log.open("w", encoding="utf-8", buffering=1) as sink:
+        for line in output:
+            sink.write(line)
+            tail.append(line.rstrip())
+            if on_line is not None:
+                on_line(line.rstrip())
 
 
 def spawn(argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path) -> psutil.Process:
@@ -105,6 +108,7 @@ def spawn(argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path) 
         child = subprocess.Popen(
             list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
         )
+    _DETACHED.append(child)
     return psutil.Process(child.pid)
 
 

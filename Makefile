@@ -1,0 +1,82 @@
+# One line each over the command line: `make export FORMAT=onnx` is `serveoff export --format onnx`. ARGS="..." adds anything else.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+RUN := $(BIN)/serveoff
+option = $(foreach value,$($(1)),--$(2) $(value))
+MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call option,FORMAT,format) $(call option,PRECISION,precision)
+PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
+
+# Every target is a command, none is a file: folders are called export/ and loadtests/, too.
+.PHONY: help setup models train export serve loadtest report ui run status stop doctor test test-slow check format protos clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything in it (once; every other target does it when needed)
+
+$(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else f"error: serveoff needs Python 3.11 to 3.13; $(PYTHON) is {v[0]}.{v[1]}\nhint: name another one, for instance: make setup PYTHON=python3.12")'
+	@echo "Setting up $(VENV): some 3 GB, a few minutes, once."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch numpy
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[java,dev]'
+	@touch $(STAMP)
+
+models: $(STAMP) ## List the models and what can be made of them
+	@$(RUN) models $(ARGS)
+
+train: $(STAMP) ## Train in PyTorch and Keras, prove the twins equal
+	@$(RUN) train $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(ARGS)
+
+export: $(STAMP) ## Export to every format, each proved equal to its source
+	@$(RUN) export $(MATRIX) $(ARGS)
+
+serve: $(STAMP) ## Start every server that can run here; returns when each has answered correctly
+	@$(RUN) serve $(MATRIX) $(PLACE) $(ARGS)
+
+loadtest: $(STAMP) ## Load everything that is being served, and write the report
+	@$(RUN) loadtest $(MATRIX) $(PLACE) $(call option,PROTOCOL,protocol) $(ARGS)
+
+report: $(STAMP) ## Write and show the report of the last load test again
+	@$(RUN) report $(ARGS)
+
+ui: $(STAMP) ## Open Locust's web page on what is being served
+	@$(RUN) ui $(ARGS)
+
+run: $(STAMP) ## Everything: train, export, serve, loadtest, report, stop
+	@$(RUN) run $(MATRIX) $(PLACE) $(call option,PROTOCOL,protocol) $(ARGS)
+
+status: $(STAMP) ## Show what is being served
+	@$(RUN) status $(ARGS)
+
+stop: $(STAMP) ## End everything that serveoff started, also after a crash
+	@$(RUN) stop $(ARGS)
+
+doctor: $(STAMP) ## Say what can run on this machine, and what is missing for the rest
+	@$(RUN) doctor $(ARGS)
+
+test: $(STAMP) ## Run the tests (real frameworks and real servers; minutes)
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-slow: $(STAMP) ## Run the slow suite
+	$(BIN)/pytest -m slow $(ARGS)
+
+check: $(STAMP) ## Lint, formatting, types, architecture
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+protos: $(STAMP) ## Generate the protocol buffer modules again
+	$(BIN)/python -m serveoff.wire.generate
+
+clean: ## Stop everything and delete .venv and the workspace
+	@if [ -x $(RUN) ]; then $(RUN) stop; fi
+	rm -rf $(VENV) workspace

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serveoff import parity
+from serveoff.contract import Parity, Tolerance
+
+TOLERANCE = Tolerance(atol=1e-3, rtol=1e-2, source="this test")
+REFERENCE = {"logits": np.array([[1.0, -2.0], [0.0, 100.0]], np.float32)}
+
+
+def judge(answer: dict[str, np.ndarray]) -> Parity:
+    return Parity(tolerance=TOLERANCE, checks=parity.compare("case", REFERENCE, answer, TOLERANCE))
+
+
+def test_equal_passes() -> None:
+    verdict = judge({"logits": REFERENCE["logits"].copy()})
+    assert verdict.passed
+    assert verdict.max_abs == 0
+    assert verdict.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({}, "the output is missing"),
+        ({"logits": REFERENCE["logits"], "extra": np.zeros(1)}, "no output of this name"),
+        ({"logits": REFERENCE["logits"].T[:1]}, r"shape \[1, 2\] instead of \[2, 2\]"),
+        ({"logits": REFERENCE["logits"].astype(np.float64)}, "dtype float64 instead of float32"),
+        ({"logits": np.array([[1.0, -2.0], [np.nan, 100.0]], np.float32)}, "NaN or infinity"),
+        ({"logits": np.array([[1.0, -2.0], [0.0, np.inf]], np.float32)}, "NaN or infinity"),
+        ({"logits": REFERENCE["logits"][:, ::-1].copy()}, "4 of 4 values differ"),
+        ({"logits": REFERENCE["logits"].T.copy()}, "2 of 4 values differ"),
+        ({"logits": REFERENCE["logits"] + np.float32(0.02)}, "2 of 4 values differ by more than 0.001"),
+    ],
+)
+def test_every_kind_of_difference_is_caught(answer: dict[str, np.ndarray], reason: str) -> None:
+    verdict = judge(answer)
+    assert not verdict.passed
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(verdict.reason)
+
+
+def test_infinities_must_have_the_same_sign() -> None:
+    wanted = {"x": np.array([np.inf, 1], np.float32)}
+    assert parity.compare("case", wanted, {"x": np.array([np.inf, 1], np.float32)}, TOLERANCE)[0].passed
+    assert not parity.compare("case", wanted, {"x": np.array([-np.inf, 1], np.float32)}, TOLERANCE)[0].passed
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), st.floats(0, 4))
+def test_the_criterion_is_atol_plus_rtol_times_reference(values: list[float], factor: float) -> None:
+    reference = np.array(values, np.float64)
+    limit = TOLERANCE.atol + TOLERANCE.rtol * np.abs(reference)
+    check = parity.compare("case", {"x": reference}, {"x": reference + factor * limit}, TOLERANCE)[0]
+    difference = np.abs((reference + factor * limit) - reference)
+    assert check.passed == bool((difference <= limit).all())
+    assert check.max_abs == difference.max()
+
+
+def test_nothing_compared_is_not_a_pass() -> None:
+    verdict = Parity(tolerance=TOLERANCE, checks=())
+    assert not verdict.passed
+    assert verdict.reason == "nothing was compared"
+
+
+def test_the_metric_gate_is_99_percent_of_the_source() -> None:
+    labels = np.arange(200) % 2
+    right = np.eye(2, dtype=np.float32)[labels]
+    two_wrong, three_wrong = right.copy(), right.copy()
+    two_wrong[:2] = right[1::-1]
+    three_wrong[:3] = 1 - right[:3]
+    assert parity.accuracy(labels, right) == 1.0
+    assert parity.metric_gate(labels, right, two_wrong).passed
+    gate = parity.metric_gate(labels, right, three_wrong)
+    assert not gate.passed
+    verdict = Parity(tolerance=TOLERANCE, checks=parity.compare("case", REFERENCE, REFERENCE, TOLERANCE), metric=gate)
+    assert verdict.reason == "accuracy is 0.9850, below 99% of the source's 1.0000"
