@@ -10,7 +10,7 @@ MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call op
 PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
 
 # Every target is a command, none is a file: folders are called export/ and loadtests/, too.
-.PHONY: help setup models train export serve loadtest report ui run status stop doctor test test-slow check format protos clean
+.PHONY: help setup models train export serve loadtest report ui status stop doctor test test-slow check format protos clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,9 +45,6 @@ report: $(STAMP) ## Write and show the report of the last load test again
 
 ui: $(STAMP) ## Open Locust's web page on what is being served
 	@$(RUN) ui $(ARGS)
-
-run: $(STAMP) ## Everything: train, export, serve, loadtest, report, stop
-	@$(RUN) run $(MATRIX) $(PLACE) $(call option,PROTOCOL,protocol) $(ARGS)
 
 status: $(STAMP) ## Show what is being served
 	@$(RUN) status $(ARGS)

@@ -7,17 +7,17 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console as RichConsole
 
 from serveoff import __version__
 from serveoff.errors import ServeoffError
 
-from . import build, doctor, load, run, serve
+from . import build, doctor, load, serve
 from .settings import Settings, read_config
 
 _GLOBAL_FLAGS = ("--json", "--debug", "--quiet")
+_INTERRUPTED = 130
 
 app = typer.Typer(
     help="In which format, on which server, do you ship this model?",
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (build, serve, load, run, doctor):
+for module in (build, serve, load, doctor):
     module.register(app)
 
 
@@ -51,19 +51,16 @@ def main() -> None:
     """The entry point. Exit codes: DESIGN section 2, rule 7."""
     arguments = _global_first(sys.argv[1:])
     try:
-        code = app(args=arguments, prog_name="serveoff", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        app(args=arguments, prog_name="serveoff")
     except ServeoffError as error:
         if "--debug" in arguments:
             traceback.print_exc()
         _complain(error.message, error.hint)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted", "what was finished is kept; the same command goes on from there")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            _complain("interrupted", "what was finished is kept")
+        raise
     except Exception as error:  # the last resort: a user never sees a traceback that was not asked for
         if "--debug" in arguments:
             raise

@@ -62,7 +62,10 @@ def train(
     epochs: int = typer.Option(20, min=1, help="Passes over the training data."),
     seed: int = typer.Option(0, help="Seed of the initial weights and of the order of the batches."),
 ) -> None:
-    """Train in each framework, and prove that the twins (same weights, both frameworks) compute the same."""
+    """Train in both frameworks, and prove the twins equal.
+
+    Twins: one architecture with one set of weights, built in each framework.
+    """
     shared = settings(context)
     selection = select(models=model, frameworks=framework)
     stage = load_module("models.train")
@@ -98,7 +101,10 @@ def export(
     precision: Precisions = None,
     timeout_s: float = typer.Option(900, min=1, help="Seconds one export may take."),
 ) -> None:
-    """Export to every format, each in a process of its own, and prove that each export still computes the same."""
+    """Export to every format, and prove each export right.
+
+    Each export runs in a process of its own; one that fails leaves the others standing, and the exit code is 5.
+    """
     shared = settings(context)
     selection = select(models=model, frameworks=framework, formats=format, precisions=precision)
     stage = load_module("export.export")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import msgspec
 import typer
 from rich.console import Console as RichConsole
 from rich.table import Table
+from typer.core import TyperGroup
 
 from serveoff.console import Console
 from serveoff.errors import InputError, UsageError
@@ -75,8 +75,8 @@ def table(title: str, *columns: str) -> Table:
     return result
 
 
-def read_config(path: Path, context: click.Context) -> dict[str, Any]:
-    """click's default map from a TOML file: top-level keys are options of every command, tables are options of one command."""
+def read_config(path: Path, context: typer.Context) -> dict[str, Any]:
+    """typer's default map from a TOML file: top-level keys are options of every command, tables are options of one command."""
     try:
         raw = tomllib.loads(path.read_text())
     except OSError as error:
@@ -84,7 +84,7 @@ def read_config(path: Path, context: click.Context) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     group = context.command
-    assert isinstance(group, click.Group)
+    assert isinstance(group, TyperGroup)
     options = {name: {p.name: p for p in command.params} for name, command in group.commands.items()}
     everywhere = {key: value for key, value in raw.items() if not isinstance(value, dict)}
     _require_known(path, everywhere, sorted({key for known in options.values() for key in known if key}), "option")

@@ -1,0 +1,102 @@
+"""`serveoff loadtest`, `report`, `ui`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console as RichConsole
+
+from serveoff import storage
+from serveoff.contract import RunResult
+from serveoff.errors import GateError, InputError
+from serveoff.registry import load_module
+from serveoff.running import at_work
+
+from .settings import Formats, Frameworks, Launchers, Models, Precisions, Protocols, Servers, Settings, select, settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command("loadtest")(loadtest)
+    app.command("report")(report)
+    app.command("ui")(ui)
+
+
+def loadtest(
+    context: typer.Context,
+    model: Models = None,
+    framework: Frameworks = None,
+    format: Formats = None,  # noqa: A002 - the option's name
+    precision: Precisions = None,
+    server: Servers = None,
+    launcher: Launchers = None,
+    protocol: Protocols = None,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="A load profile and its options (repeatable), e.g. constant:rate_rps=400,duration_s=30.")
+    ] = None,
+    warmup_s: Annotated[float, typer.Option(help="Seconds of load before the clock starts.")] = 1.0,
+    timeout_s: Annotated[float, typer.Option(help="Seconds after which a request counts as failed.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Seed of the order of the targets and of the samples.")] = 1,
+) -> None:
+    """Load every running target with the same bytes and the same load, and write the report."""
+    shared = settings(context)
+    selection = select(
+        models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher, protocols=protocol
+    )
+    plan = load_module("loadtests.plan").make(profile or (), warmup_s=warmup_s, timeout_s=timeout_s, seed=seed)
+    with at_work(shared.workspace, "loadtest"):
+        run_dir: Path = load_module("loadtests.run").load_test(selection, plan, shared.workspace, shared.console)
+    result = _report(shared, run_dir)
+    wrong = [c for c in result.cells if not c.live_check.passed or "wrong answer" in " ".join(c.reasons)]
+    if wrong:
+        raise GateError(f"{len(wrong)} of {len(result.cells)} rows had wrong answers, first {wrong[0].target.id}", hint="see the report")
+
+
+def report(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="A run's id or directory; the default is the last one.")] = "",
+) -> None:
+    """Write the report of a load test again, and show it."""
+    shared = settings(context)
+    _report(shared, _find_run(shared, run))
+
+
+def ui(
+    context: typer.Context,
+    model: Models = None,
+    server: Servers = None,
+    protocol: Protocols = None,
+    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 8089,
+) -> None:
+    """Locust's web page on the running targets: pick target, protocol and load there."""
+    shared = settings(context)
+    selection = select(models=model, servers=server, protocols=protocol)
+    with at_work(shared.workspace, "ui"):
+        load_module("loadtests.ui").ui(selection, shared.workspace, shared.console, port)
+
+
+def _report(shared: Settings, run_dir: Path) -> RunResult:
+    command = load_module("report.command")
+    paths: tuple[Path, Path] = command.write_report(run_dir)
+    result = storage.read(run_dir / "run.json", RunResult)
+    if shared.json:
+        typer.echo((run_dir / "run.json").read_text())
+    else:
+        command.print_report(result, RichConsole())
+    for path in (*paths, run_dir / "run.json"):
+        shared.console.say(f"written: {path}")
+    return result
+
+
+def _find_run(shared: Settings, run: str) -> Path:
+    runs = shared.workspace.runs
+    if run:
+        found = [path for path in (runs / run, Path(run)) if (path / "run.json").exists()]
+    else:
+        found = sorted((path.parent for path in runs.glob("*/run.json")), reverse=True)
+    if not found:
+        raise InputError(
+            f"no run {run!r} in {runs}" if run else f"there is no load test in {runs} yet", hint="make one: `serveoff loadtest`"
+        )
+    return found[0]

@@ -1,0 +1,42 @@
+"""One trained and exported workspace for every test that needs real artifacts: made once, never changed (copy it to change it)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from serveoff.workspace import Workspace
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def serveoff() -> Command:
+    """Run the command line as a user does: `serveoff("export", "--format", "onnx", workspace=...)`."""
+
+    def run(*arguments: str, workspace: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "serveoff", *arguments],
+            env={**os.environ, "SERVEOFF_WORKSPACE": str(workspace), "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=280,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def exported(serveoff: Command, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """digits_cnn, trained for two epochs in both frameworks, in every format."""
+    workspace = Workspace(tmp_path_factory.mktemp("exported"))
+    for arguments in (("train", "--model", "digits_cnn", "--epochs", "2"), ("export", "--model", "digits_cnn")):
+        done = serveoff(*arguments, workspace=workspace.root)
+        assert done.returncode == 0, done.stderr + done.stdout
+    return workspace

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import gate
+from export.tolerances import FLOAT32
+from serveoff import artifacts, reference, storage
+from serveoff.contract import ExportFailure
+from serveoff.errors import InputError
+from serveoff.plugins import Artifact
+from serveoff.registry import FORMATS, MODELS
+from serveoff.selection import Selection
+from serveoff.workspace import Workspace
+
+pytestmark = pytest.mark.integration
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def artifact(workspace: Workspace, format_name: str) -> Artifact:
+    (found,) = artifacts.find(workspace, Selection(formats=(format_name,)))
+    return found
+
+
+@pytest.fixture
+def copy(exported: Workspace, tmp_path: Path) -> Workspace:
+    shutil.copytree(exported.root, tmp_path / "w")
+    return Workspace(tmp_path / "w")
+
+
+@pytest.mark.parametrize("name", FORMATS.names)
+def test_every_format_is_verified_and_described(exported: Workspace, name: str) -> None:
+    found = artifact(exported, name)
+    manifest = found.manifest
+    artifacts.verify(found)
+    assert manifest.parity.passed
+    cases = [c.case for c in manifest.parity.checks]
+    assert {"samples, batch 1", "samples, batch 3", "samples, batch 8", "samples, batch 360", "all-black", "out-of-range"} <= set(cases)
+    assert manifest.parity.metric is not None
+    assert manifest.size_bytes == sum(p.stat().st_size for p in (found.directory / "serve").rglob("*") if p.is_file())
+    assert manifest.size_bytes > 100_000, "the weights are in it"
+    assert manifest.export_s > 0
+    assert manifest.peak_memory_bytes > 100e6, "a framework was loaded"
+    assert (found.version_dir / manifest.serve_file).is_file()
+    assert found.reference_file.is_file()
+
+
+def test_a_changed_file_is_noticed_before_it_is_served(copy: Workspace) -> None:
+    found = artifact(copy, "onnx")
+    path = found.version_dir / "model.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(InputError, match=r"model\.onnx has changed since"):
+        artifacts.verify(found)
+    path.unlink()
+    with pytest.raises(InputError, match=r"model\.onnx is missing"):
+        artifacts.verify(found)
+
+
+def test_the_recorded_command_repeats_the_export(copy: Workspace) -> None:
+    found = artifact(copy, "torchscript")
+    script = (found.directory / "command.sh").read_text()
+    out = copy.root / "again"
+    old = next(a for a in found.manifest.command if "staging" in a)
+    repeated = subprocess.run(["sh", "-c", script.replace(old, str(out))], capture_output=True, text=True, check=False)
+    assert repeated.returncode == 0, repeated.stderr
+    assert artifacts.read(out).manifest.parity.passed
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda weights: weights.__setitem__((0, 0), weights[0, 0] + 1.0), "values differ"),
+        (lambda weights: weights.__setitem__((0, 0), np.nan), "NaN"),
+        (lambda weights: weights.__setitem__(slice(None), weights[::-1].copy()), "values differ"),
+    ],
+    ids=["one weight changed", "one NaN", "classes swapped"],
+)
+def test_a_broken_export_does_not_pass_the_gate(copy: Workspace, change: Callable[[np.ndarray], None], reason: str) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    path = artifact(copy, "onnx").version_dir / "model.onnx"
+    model = onnx.load(str(path))
+    last = next(i for i in model.graph.initializer if i.name == "logits.weight")
+    values = numpy_helper.to_array(last).copy()
+    change(values)
+    last.CopyFrom(numpy_helper.from_array(values, last.name))
+    onnx.save(model, str(path))
+    references = copy.checkpoint("digits_cnn") / "reference-pytorch"
+    verdict = gate.judge(MODELS.load("digits_cnn"), "model.onnx", path.parent, references, FLOAT32)
+    assert not verdict.passed
+    assert reason in verdict.reason
+
+
+def test_one_failed_export_leaves_the_others_standing(serveoff: Command, copy: Workspace) -> None:
+    samples = copy.checkpoint("digits_cnn") / "reference-keras" / "samples.npz"
+    known = reference.load(samples)
+    reference.save(samples, reference.Reference(known.inputs, {"logits": known.outputs["logits"] + 1}, known.labels))
+    done = serveoff("export", "--format", "savedmodel", "--format", "torchscript", "--json", workspace=copy.root)
+    assert done.returncode == 5
+    assert "1 of 2 exports failed: digits_cnn.keras.savedmodel.float32" in done.stderr
+    reasons = {o["id"]: o["reason"] for o in json.loads(done.stdout)["exports"]}
+    assert reasons["digits_cnn.pytorch.torchscript.float32"] == ""
+    assert "values differ by more than" in reasons["digits_cnn.keras.savedmodel.float32"]
+    assert [a.manifest.format for a in artifacts.find(copy, Selection())] == ["tflite", "onnx", "torchscript"], "the stale one is gone"
+    failure = storage.read(copy.artifacts / "digits_cnn.keras.savedmodel.float32" / "failure.json", ExportFailure)
+    assert failure.parity is not None
+    assert failure.parity.checks[0].max_abs < 1e-3, "the evidence is kept: the edge inputs were right, the samples were not"
+
+
+def test_an_export_that_hangs_is_ended(serveoff: Command, copy: Workspace) -> None:
+    done = serveoff("export", "--format", "savedmodel", "--timeout-s", "1", workspace=copy.root)
+    assert done.returncode == 5
+    assert "took longer than 1 s" in done.stdout
+    assert not list(copy.artifacts.glob(".*")), "nothing half-made is left"
+
+
+def test_what_does_not_go_together_is_said(serveoff: Command, tmp_path: Path) -> None:
+    done = serveoff("export", "--framework", "keras", "--format", "torchscript", workspace=tmp_path)
+    assert done.returncode == 2
+    assert "no format is exported from what you selected" in done.stderr

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+HEAVY = ("tensorflow", "keras", "torch", "onnx", "onnxruntime", "numpy", "scipy", "locust", "gevent", "grpc", "plotly", "uvicorn")
+
+
+def test_help_imports_no_framework() -> None:
+    code = f"""
+import sys
+sys.argv = ["serveoff", "--help"]
+from serveoff.cli import main
+try:
+    main()
+finally:
+    print("HEAVY:", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert "loadtest" in child.stdout
+    assert child.stdout.splitlines()[-1] == "HEAVY: []"
+
+
+@pytest.mark.parametrize("command", ["models", "status", "doctor"])
+def test_looking_around_imports_no_framework(command: str, tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+os.environ["SERVEOFF_WORKSPACE"] = {str(tmp_path)!r}
+sys.argv = ["serveoff", {command!r}]
+from serveoff.cli import main
+try:
+    main()
+finally:
+    print("HEAVY:", [name for name in ("tensorflow", "torch", "onnxruntime", "locust") if name in sys.modules])
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.splitlines()[-1] == "HEAVY: []"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message", "hint"),
+    [
+        (("export", "--format", "onxx"), 2, "unknown format 'onxx'", "did you mean 'onnx'?"),
+        (("train", "--framework", "jax"), 2, "unknown framework 'jax'", "known: pytorch, keras"),
+        (("serve", "--server", "torchserv"), 2, "unknown server 'torchserv'", "did you mean 'torchserve'?"),
+        (("loadtest", "--profile", "closd"), 2, "unknown profile 'closd'", "did you mean 'closed'?"),
+        (("loadtest",), 4, "nothing is being served", "serve"),
+        (("serve",), 1, "no artifact", "serveoff export"),
+        (("report",), 1, "there is no load test", "serveoff loadtest"),
+        (("export", "--config", "nowhere.toml"), 1, "cannot read nowhere.toml", ""),
+    ],
+)
+def test_bad_input_is_one_sentence_and_the_next_step(
+    serveoff: Command, tmp_path: Path, arguments: tuple[str, ...], exit_code: int, message: str, hint: str
+) -> None:
+    done = serveoff(*arguments, workspace=tmp_path)
+    assert done.returncode == exit_code, done.stderr
+    assert message in done.stderr
+    assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_option_is_a_usage_error(serveoff: Command, tmp_path: Path) -> None:
+    assert serveoff("export", "--fromat", "onnx", workspace=tmp_path).returncode == 2
+
+
+def test_json_may_stand_anywhere(serveoff: Command, tmp_path: Path) -> None:
+    after, before = serveoff("models", "--json", workspace=tmp_path), serveoff("--json", "models", workspace=tmp_path)
+    assert after.stdout == before.stdout
+    assert "digits_cnn" in {m["name"] for m in json.loads(after.stdout)["models"]}
+
+
+def test_the_configuration_file_says_the_same_as_options(serveoff: Command, tmp_path: Path) -> None:
+    config = tmp_path / "serveoff.toml"
+    config.write_text('format = ["savedmodle"]\n[train]\nepochs = 3\n')
+    done = serveoff("export", "--config", str(config), workspace=tmp_path)
+    assert done.returncode == 2
+    assert "unknown format 'savedmodle'" in done.stderr, "the file's choice reached the command"
+    config.write_text("[export]\nepochs = 3\n")
+    done = serveoff("export", f"--config={config}", workspace=tmp_path)
+    assert "unknown option of export 'epochs'" in done.stderr
+    config.write_text("format = \n")
+    assert "is not valid TOML" in serveoff("export", "--config", str(config), workspace=tmp_path).stderr
