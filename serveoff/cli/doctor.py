@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(context: typer.Context) -> None:
-    """Say what can run on this machine, and what is missing for the rest."""
+    """Say what can run here, and what the rest lacks."""
     facts = host.facts()
     rows: list[dict[str, str]] = []
     for name, kind in FORMATS.all().items():

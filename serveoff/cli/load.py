@@ -39,7 +39,7 @@ def loadtest(
     timeout_s: Annotated[float, typer.Option(help="Seconds after which a request counts as failed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the order of the targets and of the samples.")] = 1,
 ) -> None:
-    """Load every running target with the same bytes and the same load, and write the report."""
+    """Load every running target alike, and write the report."""
     shared = settings(context)
     selection = select(
         models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher, protocols=protocol
@@ -69,7 +69,10 @@ def ui(
     protocol: Protocols = None,
     port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 8089,
 ) -> None:
-    """Locust's web page on the running targets: pick target, protocol and load there."""
+    """Locust's web page on the running targets.
+
+    Target, protocol and load are picked there.
+    """
     shared = settings(context)
     selection = select(models=model, servers=server, protocols=protocol)
     with at_work(shared.workspace, "ui"):

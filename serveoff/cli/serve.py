@@ -32,7 +32,10 @@ def serve(
         int | None, typer.Option(min=1, help="CPU threads one call of a model may use; the default is half of the cores.")
     ] = None,
 ) -> None:
-    """Start every server that can run here; returns when each has answered real requests correctly."""
+    """Start every server that can run here.
+
+    Returns when each has answered real requests correctly. What cannot run here is listed with its reason.
+    """
     shared = settings(context)
     selection = select(models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher)
     stage = load_module("serving.serve")
@@ -84,7 +87,10 @@ def stop(
     launcher: Launchers = None,
     protocol: Protocols = None,
 ) -> None:
-    """End everything that serveoff started in this workspace, also after a crash; with filters, only those targets."""
+    """End what serveoff started, also after a crash.
+
+    With filters, only those targets; without, everything of this workspace.
+    """
     shared = settings(context)
     selection = select(
         models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher, protocols=protocol
