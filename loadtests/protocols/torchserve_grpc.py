@@ -1,0 +1,58 @@
+"""TorchServe over gRPC (`inference.proto` in TorchServe 0.12's jar): the inputs as a map of `.npy` files, answered by the outputs' `.npy` files.
+
+TorchServe itself gives these bytes no meaning; our handler (`serving/torchserve_handler.py`) reads and writes them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Literal
+
+from serveoff.contract import Endpoint, Manifest
+from serveoff.plugins import Array, Tensors, WireProtocol
+
+_NPY = b"\x93NUMPY"
+
+
+class TorchServeGrpc:
+    transport: Literal["http", "grpc"] = "grpc"
+    encoding: Literal["json", "binary"] = "binary"
+    headers: Mapping[str, str] = {}
+
+    def path(self, endpoint: Endpoint) -> str:
+        return "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+
+    def encode(self, manifest: Manifest, endpoint: Endpoint, inputs: Tensors) -> bytes:
+        import numpy as np
+
+        from serveoff.wire.torchserve_pb2 import PredictionsRequest
+
+        files = {}
+        for tensor in manifest.inputs:
+            buffer = io.BytesIO()
+            np.save(buffer, np.ascontiguousarray(inputs[tensor.name], tensor.dtype), allow_pickle=False)
+            files[tensor.name] = buffer.getvalue()
+        request = PredictionsRequest(model_name=endpoint.model_name, input=files)
+        return request.SerializeToString(deterministic=True)  # a map has no order of its own: equal tensors, equal bytes
+
+    def decode(self, manifest: Manifest, reply: bytes) -> dict[str, Array]:
+        import numpy as np
+        from google.protobuf.message import DecodeError
+
+        from serveoff.wire.torchserve_pb2 import PredictionResponse
+
+        try:
+            prediction = PredictionResponse.FromString(reply).prediction
+        except DecodeError as error:
+            raise ValueError(f"the reply is not a PredictionResponse: {error}") from None
+        if not prediction.startswith(_NPY):  # a request refused inside a batch: TorchServe calls that a success over gRPC
+            raise ValueError(f"the reply holds no tensors: {prediction[:300].decode(errors='replace')}")
+        source = io.BytesIO(prediction)
+        outputs = {tensor.name: np.load(source, allow_pickle=False) for tensor in manifest.outputs}
+        if rest := source.read():
+            raise ValueError(f"the reply has {len(rest)} bytes after its {len(outputs)} outputs")
+        return outputs
+
+
+PROTOCOL: WireProtocol = TorchServeGrpc()

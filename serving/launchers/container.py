@@ -1,0 +1,192 @@
+"""Runs a server's image with the `docker` or the `podman` command, whichever has an engine that answers.
+
+Ports are published on 127.0.0.1 only, and only those that a client needs; mounts are read-only; labels find a container again after
+a crash.
+`SERVEOFF_CONTAINER_CPUS` (e.g. 2) and `SERVEOFF_CONTAINER_MEMORY` (e.g. 4g) limit each container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from serveoff.contract import LauncherKind, LaunchSpec, Target
+from serveoff.errors import MissingToolError, NotReadyError
+from serveoff.plugins import Artifact, Launcher
+
+from .. import ports
+from . import _log, _slots
+
+WORKSPACE_LABEL, TARGET_LABEL = "serveoff.workspace", "serveoff.target"
+_TOOLS = ("docker", "podman")
+_FILES = "/serveoff/files"
+_ANSWER_S, _PULL_S = 5.0, 1800.0
+
+
+class ContainerLauncher:
+    kind: LauncherKind = "image"
+
+    def unavailable(self) -> str | None:
+        return None if (found := _find_engine())[0] else found[1]
+
+    def start(self, target_id: str, spec: LaunchSpec, artifact: Artifact, work: Path) -> Target:
+        """`work` is the target's directory in the workspace. The first start of an image pulls it."""
+        tool, workspace, name = _engine(), work.parent.parent, _name(target_id, work.parent.parent)
+        published = ports.take(sorted({spec.readiness.port, *spec.protocols.values()}))
+        _slots.write_files(spec, _slots_inside(spec), work / "files")
+        command = run_command(tool, name, target_id, workspace, spec, published, work)
+        _remove(tool, name)
+        done = _run(command, _PULL_S)
+        if done.returncode:
+            _remove(tool, name)  # it may have been created, and could not start
+            raise NotReadyError(f"{tool} could not start {spec.image}: {_why(done)}", hint=f"try it by hand: {shlex.join(command)}")
+        return Target(
+            id=target_id,
+            server=spec.server,
+            launcher="container",
+            artifact_id=spec.artifact_id,
+            artifact_path=str(artifact.directory),
+            endpoints=_slots.endpoints(spec, published),
+            threads=spec.threads,
+            container=name,
+            log=str(work / "log.txt"),
+            command=command,
+            started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+    def alive(self, target: Target) -> bool:
+        return bool(target.container) and _call(_engine(), "inspect", "--format", "{{.State.Running}}", target.container or "") == "true"
+
+    def exit_reason(self, target: Target) -> str:
+        tool, name = _engine(), target.container or ""
+        state = _call(tool, "inspect", "--format", "{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}", name).split()
+        if len(state) != 3:
+            return "is gone: its container was removed"
+        self._save_log(tool, target)
+        ending = "is running" if state[0] == "true" else _log.ending(int(state[1]))
+        return ending + (", out of memory" if state[2] == "true" else "") + _log.tail(Path(target.log))
+
+    def stop(self, target: Target) -> None:
+        tool, name = _engine(), target.container or ""
+        if not _call(tool, "inspect", "--format", "{{.Id}}", name):
+            return
+        _run((tool, "stop", "--time", "10", name), 30)
+        self._save_log(tool, target)
+        _remove(tool, name)
+
+    def sweep(self, workspace: Path) -> list[str]:
+        tool, _ = _find_engine()
+        if tool is None:
+            return []
+        listed = _call(tool, "ps", "--all", "--filter", f"label={WORKSPACE_LABEL}={workspace}", "--format", "{{.Names}}")
+        for name in listed.split():
+            _remove(tool, name)
+        return [f"container {name}" for name in listed.split()]
+
+    def _save_log(self, tool: str, target: Target) -> None:
+        with Path(target.log).open("wb") as file, contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run([tool, "logs", target.container or ""], stdout=file, stderr=file, timeout=30, check=False)
+
+
+def run_command(
+    tool: str, name: str, target_id: str, workspace: Path, spec: LaunchSpec, published: Mapping[str, int], work: Path
+) -> tuple[str, ...]:
+    """The whole `docker run` line."""
+    slots = _slots_inside(spec)
+    mounts = {m.host_path: m.container_path for m in spec.mounts.values()} | ({str(work / "files"): _FILES} if spec.files else {})
+    limits = {"--cpus": os.environ.get("SERVEOFF_CONTAINER_CPUS"), "--memory": os.environ.get("SERVEOFF_CONTAINER_MEMORY")}
+    return (
+        *(tool, "run", "--detach", "--init", "--name", name),
+        *("--label", f"{WORKSPACE_LABEL}={workspace}", "--label", f"{TARGET_LABEL}={target_id}"),
+        *("--security-opt", "label=disable"),  # else SELinux keeps the mounts from the server
+        *(word for port, number in published.items() for word in ("--publish", f"127.0.0.1:{number}:{spec.ports[port]}")),
+        *(word for here, there in mounts.items() for word in ("--mount", f"type=bind,{_field('source', here)},target={there},readonly")),
+        *(word for key, value in spec.env.items() for word in ("--env", f"{key}={slots.fill(value)}")),
+        *(word for flag, value in limits.items() if value for word in (flag, value)),
+        *(("--entrypoint", spec.entrypoint) if spec.entrypoint else ()),
+        spec.image or "",
+        *(slots.fill(word) for word in spec.argv),
+    )
+
+
+def _slots_inside(spec: LaunchSpec) -> _slots.Slots:
+    return _slots.Slots(
+        ports=spec.ports,
+        mounts={name: mount.container_path for name, mount in spec.mounts.items()},
+        files={name: f"{_FILES}/{name}" for name in spec.files},
+        work="/tmp",  # noqa: S108 - the container's own
+        scratch="/tmp",  # noqa: S108
+        host="0.0.0.0",  # noqa: S104 - inside the container; it is published on 127.0.0.1
+    )
+
+
+def _field(key: str, value: str) -> str:
+    """One field of --mount, which is read as a line of CSV."""
+    field = f"{key}={value}"
+    return '"' + field.replace('"', '""') + '"' if re.search(r'[",]', value) else field
+
+
+def _name(target_id: str, workspace: Path) -> str:
+    digest = hashlib.sha256(str(workspace).encode()).hexdigest()[:8]
+    return f"serveoff-{re.sub(r'[^a-zA-Z0-9_.-]', '-', target_id)}-{digest}"
+
+
+def _engine() -> str:
+    tool, reason = _find_engine()
+    if tool is None:
+        raise MissingToolError(reason)
+    return tool
+
+
+def _find_engine() -> tuple[str | None, str]:
+    """The command whose engine answers, or why there is none. Takes 5 seconds a command at most."""
+    reasons = []
+    for tool in _TOOLS:
+        if shutil.which(tool) is None:
+            continue
+        done = _run((tool, "ps", "--quiet"), _ANSWER_S)
+        if done.returncode == 0:
+            return tool, ""
+        reasons.append(f"{tool}: {_why(done)}")
+    if not reasons:
+        return None, "no container engine: neither docker nor podman is on PATH; install one of them"
+    return None, f"no container engine answers ({'; '.join(reasons)}); start it, or give your user access to it"
+
+
+def _call(tool: str, *words: str) -> str:
+    """The output of a quick command of the engine; empty when it failed."""
+    done = _run((tool, *words), 30)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _remove(tool: str, name: str) -> None:
+    _call(tool, "rm", "--force", "--volumes", name)
+    if _call(tool, "inspect", "--format", "{{.Id}}", name):
+        raise NotReadyError(f"the container {name} could not be removed", hint=f"try `{tool} rm --force {name}`")
+
+
+def _run(command: tuple[str, ...], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Run to the end; a command that takes too long is ended, and counts as failed."""
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", f"no answer within {timeout_s:g} s")
+
+
+def _why(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line of what it said, without the usual pointer to its help."""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and "--help" not in line]
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+LAUNCHER: Launcher = ContainerLauncher()

@@ -1,0 +1,113 @@
+"""Runs a server as a process of this host: detached, in a session of its own, with free ports on 127.0.0.1 and a log file."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import psutil
+
+from serveoff import process
+from serveoff.contract import LauncherKind, LaunchSpec, Target
+from serveoff.errors import ServeoffError
+from serveoff.plugins import Artifact, Launcher
+
+from .. import ports
+from . import _log, _scratch, _slots
+
+TARGET = "SERVEOFF_TARGET"
+"""The environment variable that marks everything a target started, as `serveoff.process.OWNER` marks the workspace."""
+
+_EXIT_FILE = "exit-code"
+# Nobody but the parent can learn how a process ended, and the parent must outlive the command that started it: a small shell stays.
+_RECORD_EXIT = ("/bin/sh", "-c", '"$@"; echo $? >"$0.new"; mv "$0.new" "$0"')
+
+
+class ProcessLauncher:
+    kind: LauncherKind = "host"
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def start(self, target_id: str, spec: LaunchSpec, artifact: Artifact, work: Path) -> Target:
+        """`work` is the target's directory in the workspace, `targets/TARGET_ID`."""
+        chosen, files = ports.take(spec.ports), work / "files"
+        slots = _slots.Slots(
+            ports=chosen,
+            mounts={name: mount.host_path for name, mount in spec.mounts.items()},
+            files={name: str(files / name) for name in spec.files},
+            work=str(work),
+            scratch=str(_scratch.make(work)),
+            host="127.0.0.1",
+        )
+        _slots.write_files(spec, slots, files)
+        command = _command(spec, slots)
+        env = process.environment(work.parent.parent, {TARGET: target_id} | {k: slots.fill(v) for k, v in spec.env.items()})
+        log, exit_file = work / "log.txt", work / _EXIT_FILE
+        exit_file.unlink(missing_ok=True)
+        running = process.spawn([*_RECORD_EXIT, str(exit_file), *command], env=env, log=log, cwd=work)
+        return Target(
+            id=target_id,
+            server=spec.server,
+            launcher="process",
+            artifact_id=spec.artifact_id,
+            artifact_path=str(artifact.directory),
+            endpoints=_slots.endpoints(spec, chosen),
+            threads=spec.threads,
+            pid=running.pid,
+            pid_started_at=running.create_time(),
+            log=str(log),
+            command=command,
+            started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+    def alive(self, target: Target) -> bool:
+        return target.pid is not None and process.find(target.pid, target.pid_started_at) is not None
+
+    def exit_reason(self, target: Target) -> str:
+        log = Path(target.log)
+        try:
+            ending = _log.ending(int((log.parent / _EXIT_FILE).read_text()))
+        except (FileNotFoundError, ValueError):
+            ending = "is running" if self.alive(target) else "ended, and left no exit code (it was stopped, or the machine was)"
+        return ending + _log.tail(log)
+
+    def stop(self, target: Target) -> None:
+        if target.pid is not None:
+            process.end_tree(target.pid, target.pid_started_at)
+        work = Path(target.log).parent
+        process.end_all([p for p in process.owned(work.parent.parent) if _mark(p) == target.id])
+        _scratch.remove(work)
+
+    def sweep(self, workspace: Path) -> list[str]:
+        left = process.owned(workspace)
+        described = [_describe(p) for p in left]
+        process.end_all(left)
+        return described
+
+
+def _command(spec: LaunchSpec, slots: _slots.Slots) -> tuple[str, ...]:
+    argv = tuple(slots.fill(word) for word in spec.argv)
+    if spec.module is not None:
+        return process.python(spec.module, *argv)
+    if spec.binary is not None:
+        return (spec.binary, *argv)
+    raise ServeoffError(f"the launch spec of {spec.server} for {spec.artifact_id} names nothing that runs on this host")
+
+
+def _mark(running: psutil.Process) -> str | None:
+    try:
+        return running.environ().get(TARGET)
+    except psutil.Error:
+        return None
+
+
+def _describe(running: psutil.Process) -> str:
+    try:
+        words = running.cmdline()
+    except psutil.Error:
+        words = []
+    return f"process {running.pid} ({' '.join(words)[:80]})"
+
+
+LAUNCHER: Launcher = ProcessLauncher()

