@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console as RichConsole
 
 from serveoff import storage
 from serveoff.contract import RunResult
@@ -14,7 +13,7 @@ from serveoff.errors import GateError, InputError
 from serveoff.registry import load_module
 from serveoff.running import at_work
 
-from .settings import Formats, Frameworks, Launchers, Models, Precisions, Protocols, Servers, Settings, select, settings
+from .settings import Formats, Frameworks, Launchers, Models, Precisions, Protocols, Servers, Settings, select, settings, terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -86,7 +85,7 @@ def _report(shared: Settings, run_dir: Path) -> RunResult:
     if shared.json:
         typer.echo((run_dir / "run.json").read_text())
     else:
-        command.print_report(result, RichConsole())
+        command.print_report(result, terminal())
     for path in (*paths, run_dir / "run.json"):
         shared.console.say(f"written: {path}")
     return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from serveoff.errors import InputError, UsageError
 from serveoff.registry import suggestion
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
+
+_WIDE = 160
 
 Models = Annotated[list[str] | None, typer.Option("--model", help="Only this model (repeatable).")]
 Frameworks = Annotated[list[str] | None, typer.Option("--framework", help="Only this source framework: pytorch, keras (repeatable).")]
@@ -52,7 +56,13 @@ class Settings:
             return
         shown = table()
         for each in [shown] if isinstance(shown, Table) else shown:
-            RichConsole().print(each)
+            terminal().print(each)
+
+
+def terminal() -> RichConsole:
+    """Standard output; wide enough for our tables where nobody says how wide it is (a pipe, a file, CI)."""
+    guessed = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return RichConsole(width=_WIDE if guessed else None)
 
 
 def settings(context: typer.Context) -> Settings:

@@ -73,24 +73,24 @@ def test_the_recorded_command_repeats_the_export(copy: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("name", "change", "reason"),
     [
-        (lambda weights: weights.__setitem__((0, 0), weights[0, 0] + 1.0), "values differ"),
-        (lambda weights: weights.__setitem__((0, 0), np.nan), "NaN"),
-        (lambda weights: weights.__setitem__(slice(None), weights[::-1].copy()), "values differ"),
+        ("logits.bias", lambda weights: weights.__setitem__(3, weights[3] + 0.01), "values differ"),
+        ("logits.weight", lambda weights: weights.__setitem__((0, 0), np.nan), "NaN"),
+        ("logits.weight", lambda weights: weights.__setitem__(slice(None), weights[::-1].copy()), "values differ"),
     ],
     ids=["one weight changed", "one NaN", "classes swapped"],
 )
-def test_a_broken_export_does_not_pass_the_gate(copy: Workspace, change: Callable[[np.ndarray], None], reason: str) -> None:
+def test_a_broken_export_does_not_pass_the_gate(copy: Workspace, name: str, change: Callable[[np.ndarray], None], reason: str) -> None:
     import onnx
     from onnx import numpy_helper
 
     path = artifact(copy, "onnx").version_dir / "model.onnx"
     model = onnx.load(str(path))
-    last = next(i for i in model.graph.initializer if i.name == "logits.weight")
-    values = numpy_helper.to_array(last).copy()
+    tensor = next(i for i in model.graph.initializer if i.name == name)
+    values = numpy_helper.to_array(tensor).copy()
     change(values)
-    last.CopyFrom(numpy_helper.from_array(values, last.name))
+    tensor.CopyFrom(numpy_helper.from_array(values, name))
     onnx.save(model, str(path))
     references = copy.checkpoint("digits_cnn") / "reference-pytorch"
     verdict = gate.judge(MODELS.load("digits_cnn"), "model.onnx", path.parent, references, FLOAT32)

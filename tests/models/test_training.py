@@ -42,10 +42,11 @@ def test_twins_that_differ_are_caught(exported: Workspace, tmp_path: Path) -> No
     assert proof.max_abs == pytest.approx(1e-2, rel=0.1)
 
 
-def test_one_framework_alone_has_no_twin(serveoff: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_one_framework_alone_has_no_twin(tmp_path: Path) -> None:
     assert prove_twins(tmp_path, ("pytorch",)) is None
 
 
+@pytest.mark.slow
 def test_a_framework_that_is_not_selected_still_answers_with_the_weights(
     serveoff: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
