@@ -1,0 +1,146 @@
+"""One loaded version of a model, and how its calls are run."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .status import Code, ServingError, failed_precondition, from_exception, invalid
+
+if TYPE_CHECKING:
+    from serveoff.plugins import LoadedModel, Signature, Tensors
+
+DEFAULT_SIGNATURE = "serving_default"
+
+INLINE_BELOW_S = 0.0005
+"""Calls shorter than this run on the event loop: a hop to a thread and back costs 100 us or more, and others wait no longer than this."""
+
+_PATIENCE = 3
+"""So many slow calls in a row end the belief that a size is quick; one alone may be the machine's noise."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Learns up to which input size calls are quick. Only sizes seen to be quick count; anything larger goes to a thread."""
+
+    quick_bytes: int = -1
+    strikes: int = 0
+
+    def quick(self, size_bytes: int) -> bool:
+        return size_bytes <= self.quick_bytes
+
+    def record(self, size_bytes: int, seconds: float) -> None:
+        if seconds < INLINE_BELOW_S:
+            self.quick_bytes = max(self.quick_bytes, size_bytes)
+            self.strikes = 0
+        elif size_bytes <= self.quick_bytes:
+            self.strikes += 1
+            if self.strikes >= _PATIENCE:
+                self.quick_bytes, self.strikes = size_bytes - 1, 0
+
+
+@dataclass(slots=True, eq=False)
+class Servable:
+    """A version that answers requests. `close` waits until the last of them is done."""
+
+    name: str
+    version: int
+    model: LoadedModel
+    runtime: str
+    threads: ThreadPoolExecutor
+    _paces: dict[str, Pace] = field(default_factory=dict)
+    _in_flight: int = 0
+    _idle: threading.Condition = field(default_factory=threading.Condition)
+
+    def signature(self, name: str) -> Signature | None:
+        return self.model.signatures.get(name or DEFAULT_SIGNATURE)
+
+    async def run(self, signature: str, inputs: Tensors, timeout_s: float | None) -> Tensors:
+        """All outputs of the signature. Raises ServingError; DEADLINE_EXCEEDED leaves the call running, its answer is dropped."""
+        size = sum(array.nbytes for array in inputs.values())
+        pace = self._paces.setdefault(signature, Pace())
+        if pace.quick(size):
+            return self.run_here(signature, inputs, pace, size)
+        call = asyncio.get_running_loop().run_in_executor(self.threads, self.run_here, signature, inputs, pace, size)
+        try:
+            return await asyncio.wait_for(call, timeout_s)
+        except TimeoutError:
+            raise ServingError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from None
+
+    def run_here(self, signature: str, inputs: Tensors, pace: Pace | None = None, size: int = 0) -> Tensors:
+        """The same call on the calling thread."""
+        with self._idle:
+            self._in_flight += 1
+        start = time.perf_counter()
+        try:
+            return self.model.run(signature, inputs)
+        except Exception as error:
+            raise from_exception(error) from error
+        finally:
+            if pace is not None:
+                pace.record(size, time.perf_counter() - start)
+            with self._idle:
+                self._in_flight -= 1
+                if not self._in_flight:
+                    self._idle.notify_all()
+
+    def close(self) -> None:
+        with self._idle:
+            self._idle.wait_for(lambda: not self._in_flight)
+        self.model.close()
+
+
+def check_inputs(signature: Signature, inputs: Tensors) -> None:
+    """Names and types as TF Serving checks them before a run (predict_util.cc, PreProcessPrediction). Raises ServingError."""
+    expected = {spec.name: spec for spec in signature.inputs}
+    if len(inputs) != len(expected):
+        raise invalid(_size_mismatch(set(inputs), set(expected)))
+    for index, (name, spec) in enumerate(expected.items()):
+        array = inputs.get(name)
+        if array is None:
+            alias = next(n for n in sorted(inputs) if n not in expected)
+            names = ",".join(sorted(expected))
+            raise invalid(f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {{{names}}}.")
+        given = "string" if array.dtype.kind in "OSU" else array.dtype.name
+        if given != spec.dtype:
+            raise invalid(f"Expects arg[{index}] to be {_printed(spec.dtype)} but {_printed(given)} is provided")
+
+
+def _printed(dtype: str) -> str:
+    return {"float32": "float", "float64": "double", "float16": "half"}.get(dtype, dtype)
+
+
+def _size_mismatch(given: set[str], expected: set[str]) -> str:
+    def listed(names: set[str]) -> str:
+        return "{" + ",".join(sorted(names)) + "}"
+
+    return (
+        f"input size does not match signature: {len(given)}!={len(expected)} len({listed(given)}) != len({listed(expected)}). "
+        f"Sent extra: {listed(given - expected)}. Missing but required: {listed(expected - given)}."
+    )
+
+
+def filter_outputs(signature: Signature, output_filter: list[str]) -> list[str]:
+    """The names to return; an empty filter means all of them. Raises ServingError."""
+    known = {spec.name for spec in signature.outputs}
+    if not output_filter:
+        return sorted(known)
+    for position, name in enumerate(output_filter):
+        if name not in known:
+            names = ",".join(sorted(known))
+            raise invalid(f"output tensor alias not found in signature: {name} Outputs expected to be in the set {{{names}}}.")
+        if name in output_filter[:position]:
+            raise invalid(f"duplicate output tensor alias: {name}")
+    return output_filter
+
+
+def signature_of(servable: Servable, name: str) -> Signature:
+    """For gRPC's Predict. Raises ServingError (FAILED_PRECONDITION) for an unknown name."""
+    signature = servable.signature(name)
+    if signature is None:
+        raise failed_precondition(f'Serving signature key "{name or DEFAULT_SIGNATURE}" not found.')
+    return signature
