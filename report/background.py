@@ -1,0 +1,136 @@
+"""The tables of what stands behind the numbers: skips, training, twins, exports, the load and the machine."""
+
+from __future__ import annotations
+
+from serveoff.contract import HostFacts, Manifest, RunResult
+
+from . import wording
+from .measured import parity
+from .table import Column, Notes, Table, Value, columns, line, number
+
+
+def skipped(result: RunResult) -> Table:
+    return Table(
+        title="Skipped",
+        columns=columns(("stage", "what", "why")),
+        lines=tuple(line(wording.clean(s.stage), wording.clean(s.what), wording.clean(s.reason)) for s in result.skips),
+        empty="Nothing was skipped.",
+    )
+
+
+def exports(result: RunResult) -> Table:
+    notes = Notes()
+    manifests = {cell.manifest.id: cell.manifest for cell in result.cells}
+    return Table(
+        title="Exports",
+        columns=(
+            *columns(("model", "framework", "format", "precision")),
+            Column("export", numeric=True),
+            Column("size", numeric=True),
+            Column("parity, max abs"),
+            Column("tolerance"),
+            Column("task metric"),
+        ),
+        lines=tuple(
+            line(
+                wording.clean(m.model),
+                m.framework,
+                wording.clean(m.format),
+                wording.clean(m.precision),
+                number(wording.seconds(m.export_s), m.export_s),
+                number(wording.size(m.size_bytes), m.size_bytes),
+                parity(m.parity, wording.clean(m.id), notes),
+                f"{m.parity.tolerance.atol:g} + {m.parity.tolerance.rtol:g} of the value",
+                _metric(m),
+            )
+            for _, m in sorted(manifests.items())
+        ),
+        intro="Each artifact's answers against its source model's, before anything was served.",
+        empty="No artifact was measured.",
+        notes=tuple(notes.texts),
+    )
+
+
+def _metric(manifest: Manifest) -> Value:
+    gate = manifest.parity.metric
+    if gate is None:
+        return Value("not gated")
+    text = f"{wording.clean(gate.name)} {gate.artifact:.4f} of {gate.source:.4f}"
+    return Value(text, mark="good" if gate.passed else "bad")
+
+
+def training(result: RunResult) -> Table:
+    return Table(
+        title="Training",
+        columns=columns(
+            ("model", "framework", "epochs", "time", "metric", "last value", "parameters", "seed"),
+            numeric=("epochs", "time", "last value", "parameters", "seed"),
+        ),
+        lines=tuple(
+            line(
+                wording.clean(t.model),
+                t.framework,
+                number(wording.count(t.epochs), t.epochs),
+                number(wording.seconds(t.seconds), t.seconds),
+                wording.clean(t.metric),
+                number(f"{t.validation_curve[-1]:.4f}", t.validation_curve[-1]) if t.validation_curve else number(wording.NOTHING, None),
+                number(wording.count(t.parameters), t.parameters),
+                number(str(t.seed), t.seed),
+            )
+            for t in result.training
+        ),
+        empty="No training record came with this run.",
+    )
+
+
+def twins(result: RunResult) -> Table:
+    notes = Notes()
+    single = Value("built in one framework only")
+    return Table(
+        title="Twins",
+        columns=columns(("model", "weights from", "largest difference of the outputs", "tolerance")),
+        lines=tuple(
+            line(
+                wording.clean(t.model),
+                t.weights_from,
+                single if t.parity is None else parity(t.parity, f"{wording.clean(t.model)}, twins", notes),
+                wording.NOTHING if t.parity is None else f"{t.parity.tolerance.atol:g} + {t.parity.tolerance.rtol:g} of the value",
+            )
+            for t in result.twins
+        ),
+        intro="One set of weights in both frameworks: only then does the comparison show formats and servers, and not checkpoints.",
+        empty="No twin proof came with this run: rows of different frameworks compare checkpoints too.",
+        notes=tuple(notes.texts),
+    )
+
+
+def load(result: RunResult) -> Table:
+    plan = result.plan
+    facts = [
+        ("profiles", "; ".join(wording.profile(choice) for choice in plan.profiles) or "none"),
+        ("warm-up, not counted", wording.seconds(plan.warmup_s)),
+        ("time-out of a request", wording.seconds(plan.timeout_s)),
+        ("seed", str(plan.seed)),
+        ("rounds per row", "1"),
+        ("whole run", wording.seconds(result.seconds)),
+    ]
+    return Table(title="Load", columns=columns(("setting", "value")), lines=tuple(line(*fact) for fact in facts))
+
+
+def host(result: RunResult) -> Table:
+    facts: HostFacts = result.host
+    shared = all(end.host in {"127.0.0.1", "localhost", "::1"} for cell in result.cells for end in cell.target.endpoints)
+    rows = [
+        ("processor", wording.clean(facts.cpu_model)),
+        ("logical cores", wording.count(facts.logical_cores)),
+        ("memory", wording.memory(facts.memory_bytes)),
+        ("system", wording.clean(facts.system)),
+        ("Python", wording.clean(facts.python)),
+        *((wording.clean(name), wording.clean(version)) for name, version in sorted(facts.packages.items())),
+    ]
+    return Table(
+        title="Machine",
+        columns=columns(("fact", "value")),
+        lines=tuple(line(*row) for row in rows),
+        intro="Servers and load process shared this machine." if shared and result.cells else "The machine of the load process.",
+    )

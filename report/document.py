@@ -1,0 +1,66 @@
+"""The whole report before it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serveoff.contract import RunResult
+
+from . import background, wording
+from .headline import Claim, caveats, claims
+from .measured import conditions, measured
+from .rows import Group, groups
+from .table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A group of rows with the table that shows it."""
+
+    group: Group
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`facts` is the line under the title."""
+
+    title: str
+    facts: str
+    claims: tuple[Claim, ...]
+    caveats: tuple[str, ...]
+    sections: tuple[Section, ...]
+    skipped: Table
+    background: tuple[Table, ...]
+
+
+def document(result: RunResult) -> Document:
+    """Everything the report says about `result`. Raises InputError for a histogram that cannot be read."""
+    found = groups(result)
+    valid = sum(1 for cell in result.cells if cell.verdict == "VALID")
+    return Document(
+        title="In which format, on which server?",
+        facts=", ".join(
+            [
+                f"run {wording.clean(result.run_id)}",
+                wording.clean(result.created_at),
+                f"{len(result.cells)} rows, {valid} of them VALID",
+                f"{len(result.skips)} skipped",
+                wording.clean(result.host.cpu_model),
+                f"{result.host.logical_cores} logical cores",
+                f"serveoff {wording.clean(result.serveoff_version)}",
+            ]
+        ),
+        claims=tuple(claims(found)),
+        caveats=tuple(caveats(result)),
+        sections=tuple(Section(group, measured(group)) for group in found),
+        skipped=background.skipped(result),
+        background=(
+            background.exports(result),
+            background.twins(result),
+            background.training(result),
+            conditions(found),
+            background.load(result),
+            background.host(result),
+        ),
+    )

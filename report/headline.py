@@ -1,0 +1,124 @@
+"""The answer at the top: which row to ship, in words that claim no more than one round can show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from serveoff.contract import RunResult
+
+from . import wording
+from .percentiles import P99, minimum_samples
+from .rows import Group, Row
+
+ONE_ROUND = (
+    "Each row is one short round, so no claim here has an interval over rounds. A difference is called no evidence when one and the same "
+    "run moved by as much between its own two halves, and always below 10%. A larger one is a hint that more rounds must confirm."
+)
+MINIMUM_EFFECT = 0.10
+"""The smallest difference that one round is taken to show, however steady it was: restarts and placement move a server by as much."""
+SERVER_NOTES = {
+    "embedded": "embedded is serveoff's own server: its numbers are not those of TF Serving or TorchServe.",
+    "torchserve": "TorchServe is in limited maintenance: its project plans no fixes and no security patches.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One answer. `answer` is empty when no row can support one; `evidence` are whole sentences."""
+
+    question: str
+    answer: str
+    figure: str
+    evidence: tuple[str, ...]
+
+
+def claims(groups: list[Group]) -> list[Claim]:
+    """One per group: lowest p99 in an open loop, highest throughput in a closed one."""
+    return [_lowest_p99(group) if group.open_loop else _highest_throughput(group) for group in groups]
+
+
+def caveats(result: RunResult) -> list[str]:
+    """What holds for every number of the run."""
+    void = sum(1 for cell in result.cells if cell.verdict == "INVALID")
+    servers = {cell.target.server for cell in result.cells}
+    said = [ONE_ROUND]
+    if void:
+        said.append(f"{void} of {len(result.cells)} rows are INVALID and support no claim; the reasons stand below their tables.")
+    return [*said, *(note for server, note in SERVER_NOTES.items() if server in servers)]
+
+
+def _lowest_p99(group: Group) -> Claim:
+    question = f"{group.model}, {group.encoding}: lowest p99 at the same arrival rate ({group.profile})"
+    firm = [row for row in group.usable if row.p99 is not None and row.p99.enough]
+    if not firm:
+        need = f"no VALID row has the {minimum_samples(P99):,} replies that a p99 needs" if group.usable else "no row is VALID"
+        return Claim(question, "", "", (f"No answer: {need}.",))
+    noise = _noise([row.drift.p99 if row.drift else None for row in firm])
+    ranked = sorted(firm, key=_p99)
+    best = ranked[0]
+    bound = best.p99.bound_us if best.p99 else None
+    limit = max(bound or 0, _p99(best) * (1 + noise)) if noise is not None else float("inf")
+    figure = f"p99 {wording.milliseconds(_p99(best))} ms"
+    first = f"Upper bound of that p99: {wording.milliseconds(bound)} ms (95%, n = {wording.count(best.p99.n if best.p99 else 0)})."
+    told = _apart(ranked, lambda row: _p99(row) <= limit, noise, "p99", _p99_text)
+    return Claim(question, best.label, figure, (first, *told, *_others(ranked, _p99_text), *_left_out(group, ranked)))
+
+
+def _highest_throughput(group: Group) -> Claim:
+    question = f"{group.model}, {group.encoding}: highest throughput in the closed loop ({group.profile})"
+    ranked = sorted(group.usable, key=lambda row: -row.throughput)
+    if not ranked:
+        return Claim(question, "", "", ("No answer: no row is VALID.",))
+    noise = _noise([row.drift.throughput if row.drift else None for row in ranked])
+    best = ranked[0]
+    limit = best.throughput / (1 + noise) if noise is not None else 0.0
+    told = _apart(ranked, lambda row: row.throughput >= limit, noise, "throughput", _rate_text)
+    figure = f"{wording.rate(best.throughput)} replies/s"
+    return Claim(question, best.label, figure, (*told, *_others(ranked, _rate_text), *_left_out(group, ranked)))
+
+
+def _p99(row: Row) -> int:
+    assert row.p99 is not None
+    return row.p99.value_us
+
+
+def _p99_text(row: Row) -> str:
+    return f"{row.label} ({wording.milliseconds(_p99(row))} ms)"
+
+
+def _rate_text(row: Row) -> str:
+    return f"{row.label} ({wording.rate(row.throughput)}/s)"
+
+
+def _noise(moves: list[float | None]) -> float | None:
+    """The largest move of a run between its halves, but at least the minimum effect; None when a run cannot be compared with itself."""
+    known = [move for move in moves if move is not None]
+    return max(MINIMUM_EFFECT, *known) if known and len(known) == len(moves) else None
+
+
+def _apart(ranked: list[Row], close: Callable[[Row], bool], noise: float | None, what: str, text: Callable[[Row], str]) -> list[str]:
+    rest = ranked[1:]
+    if not rest:
+        return ["It is the only row that can be compared here."]
+    if noise is None:
+        return ["The runs are too short to be compared with themselves: no difference here is evidence."]
+    floor = f"Differences in {what} below {wording.share(noise)} are not evidence here."
+    tied = [row for row in rest if close(row)]
+    if not tied:
+        return [floor, f"Next, and further away than that: {text(rest[0])}."]
+    shown = [text(row) for row in tied[:4]] + ([f"{len(tied) - 4} more"] if len(tied) > 4 else [])
+    return [floor, f"So it is not told apart from {wording.listed(shown)}."]
+
+
+def _others(ranked: list[Row], text: Callable[[Row], str]) -> list[str]:
+    """Where our own server leads, the best of the servers that people run in production."""
+    if not ranked[0].embedded:
+        return []
+    other = next((row for row in ranked if not row.embedded), None)
+    return [f"Best of the other servers: {text(other)}." if other else "No other server has a row that can be compared here."]
+
+
+def _left_out(group: Group, ranked: list[Row]) -> list[str]:
+    left = len(group.rows) - len(ranked)
+    return [f"Not considered: {left} of {len(group.rows)} rows (INVALID, not verified or with too few replies)."] if left else []

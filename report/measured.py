@@ -1,0 +1,167 @@
+"""The tables of what was measured: one row per cell, and how each was measured."""
+
+from __future__ import annotations
+
+from serveoff.contract import Measurement, Parity
+
+from . import wording
+from .percentiles import P50, P90, P99, P999, Estimate, minimum_samples
+from .rows import Group, Row
+from .table import Column, Line, Notes, Table, Value, columns, line, number
+
+FEW = "\N{DAGGER}"
+"""Stands behind a percentile with fewer samples than it needs."""
+
+
+def measured(group: Group) -> Table:
+    """The group's rows, in its order. `offered` is there in an open loop only."""
+    notes = Notes()
+    lines = tuple(_line(row, group.open_loop, notes) for row in group.rows)
+    return Table(title=group.name, columns=_columns(group.open_loop), lines=lines, intro=_intro(group), notes=tuple(notes.texts))
+
+
+def _intro(group: Group) -> str:
+    loop = "Closed loop: each user waits for the reply before it sends again, so a slow server is asked less often."
+    if group.open_loop:
+        loop = "Open loop: requests are due at a given rate, and latency counts from when a request was due."
+    few = any(e is not None and not e.enough for row in group.rows for e in (row.p50, row.p90, row.p99))
+    needs = ", ".join(f"{name} {minimum_samples(quantile):,}" for name, quantile in (("p50", P50), ("p90", P90), ("p99", P99)))
+    return f"{loop} {FEW} marks fewer replies (n) than the percentile needs: {needs}." if few else loop
+
+
+def _columns(open_loop: bool) -> tuple[Column, ...]:
+    made = [
+        Column("server"),
+        Column("format"),
+        Column("precision", priority=5),
+        Column("framework", priority=4),
+        Column("protocol"),
+        Column("p50 ms", numeric=True),
+        Column("p90 ms", numeric=True, priority=1),
+        Column("p99 ms", numeric=True),
+        Column("p99 at most", numeric=True, priority=4),
+        Column("replies/s", numeric=True),
+        *([Column("offered/s", numeric=True, priority=5)] if open_loop else []),
+        Column("errors", numeric=True, priority=1),
+        Column("n", numeric=True, priority=4),
+        Column("payload", numeric=True, priority=3),
+        Column("artifact", numeric=True, priority=3),
+        Column("parity", priority=2),
+        Column("verdict"),
+    ]
+    return tuple(made)
+
+
+def _line(row: Row, open_loop: bool, notes: Notes) -> Line:
+    cell, m = row.cell, row.cell.measurement
+    return line(
+        row.server,
+        wording.clean(cell.manifest.format),
+        wording.clean(cell.manifest.precision),
+        cell.manifest.framework,
+        wording.clean(cell.protocol),
+        _percentile(row.p50),
+        _percentile(row.p90),
+        _percentile(row.p99),
+        _bound(row.p99),
+        number(wording.rate(m.throughput_rps if m else None), -m.throughput_rps if m else None),
+        *([number(wording.rate(m.offered_rps if m else None), m.offered_rps if m else None)] if open_loop else []),
+        _errors(row, m, notes),
+        number(wording.count(row.latency.n) if row.latency else wording.NOTHING, row.latency.n if row.latency else None),
+        number(wording.size(cell.payload_bytes), cell.payload_bytes),
+        number(wording.size(cell.manifest.size_bytes), cell.manifest.size_bytes),
+        parity(cell.manifest.parity, f"{row.label}, parity", notes),
+        _verdict(row, notes),
+        dimmed=not row.usable,
+    )
+
+
+def _percentile(estimate: Estimate | None) -> Value:
+    if estimate is None:
+        return number(wording.NOTHING, None)
+    text = wording.milliseconds(estimate.value_us)
+    return number(text if estimate.enough else text + FEW, estimate.value_us, "" if estimate.enough else "weak")
+
+
+def _bound(estimate: Estimate | None) -> Value:
+    bound = None if estimate is None else estimate.bound_us
+    return number(wording.milliseconds(bound), bound)
+
+
+def _errors(row: Row, m: Measurement | None, notes: Notes) -> Value:
+    if m is None:
+        return number(wording.NOTHING, None)
+    total = sum(m.errors.values())
+    parts = [f"{wording.count(many)} {wording.clean(kind)} ({_first(m, kind)})" for kind, many in sorted(m.errors.items()) if many]
+    parts += [f"{wording.count(m.unsent)} due but never sent"] if m.unsent else []
+    if not parts:
+        return number("0", 0)
+    reference = notes.refer(f"{row.label}: {'; '.join(parts)}.")
+    return number(f"{wording.count(total)} {reference}", total, "bad" if total else "weak")
+
+
+def _first(m: Measurement, kind: str) -> str:
+    text = wording.clean(m.error_texts.get(kind, ""))
+    return f"first: {text}" if text else "no text kept"
+
+
+def parity(verdict: Parity, subject: str, notes: Notes) -> Value:
+    """The verdict with the largest absolute difference; a failure points to its reason."""
+    text = f"{'pass' if verdict.passed else 'FAIL'} {wording.difference(verdict.max_abs)}"
+    if verdict.passed:
+        return Value(text, verdict.max_abs, "good")
+    return Value(f"{text} {notes.refer(f'{subject}: {wording.clean(verdict.reason)}.')}", float("inf"), "bad")
+
+
+def _verdict(row: Row, notes: Notes) -> Value:
+    if row.cell.verdict == "VALID":
+        return Value("VALID", mark="good")
+    reasons = "; ".join(wording.clean(reason) for reason in row.cell.reasons) or "no reason was given"
+    return Value(f"INVALID {notes.refer(f'{row.label}: INVALID: {reasons}.')}", mark="bad")
+
+
+_CONDITIONS = (
+    *("row", "load", "window", "cut: start", "cut: end", "connections", "client CPU", "p99.9 ms", "p99.9 at most", "max ms"),
+    *("p99 from send", "reply", "threads", "ready after", "launcher", "live check"),
+)
+
+
+def conditions(groups: list[Group]) -> Table:
+    """How each row was measured: the window, the client's own state, and the far tail."""
+    notes = Notes()
+    lines = tuple(_conditions(group, row, notes) for group in groups for row in group.rows)
+    return Table(
+        title="How each row was measured",
+        columns=columns(_CONDITIONS, numeric=[title for title in _CONDITIONS if title not in {"row", "load", "launcher", "live check"}]),
+        lines=lines,
+        intro="Client CPU near 100% means that the load process, not the server, was the limit. "
+        f"{FEW} marks a percentile of too few replies (p99.9 needs {minimum_samples(P999):,}). "
+        "'p99 from send' counts from when the request left; the p99 above counts from when it was due. "
+        "The live check compared the server's answers with the source model's, before the load. "
+        "'At most' is a distribution-free bound at 95% that supposes independent replies.",
+        empty="Nothing was measured.",
+        notes=tuple(notes.texts),
+    )
+
+
+def _conditions(group: Group, row: Row, notes: Notes) -> Line:
+    m, target = row.cell.measurement, row.cell.target
+    return line(
+        row.label,
+        f"{group.profile}, {group.encoding}",
+        number(wording.seconds(m.window_s if m else None), m.window_s if m else None),
+        number(wording.seconds(m.cut_s[0] if m else None), m.cut_s[0] if m else None),
+        number(wording.seconds(m.cut_s[1] if m else None), m.cut_s[1] if m else None),
+        number(wording.count(m.connections) if m else wording.NOTHING, m.connections if m else None),
+        number(wording.share(m.client_cpu) if m else wording.NOTHING, m.client_cpu if m else None),
+        _percentile(row.p999),
+        _bound(row.p999),
+        number(wording.milliseconds(row.latency.max_us if row.latency else None), row.latency.max_us if row.latency else None),
+        _percentile(row.service_p99),
+        number(wording.size(row.cell.reply_bytes), row.cell.reply_bytes),
+        number(str(target.threads), target.threads),
+        number(wording.seconds(target.ready_s), target.ready_s),
+        wording.clean(target.launcher),
+        parity(row.cell.live_check, f"{row.label}, live check", notes),
+        dimmed=not row.usable,
+    )

@@ -1,0 +1,99 @@
+"""How numbers and foreign text are written, everywhere in the report."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+from serveoff.contract import ProfileChoice
+
+NOTHING = "-"
+"""Shown where there is no value."""
+
+_PREFIXES = ("", "k", "M", "G", "T")
+
+
+def milliseconds(latency_us: int | None) -> str:
+    """Microseconds as milliseconds with microsecond resolution: 412 -> `0.412`."""
+    return NOTHING if latency_us is None else f"{latency_us // 1000:,}.{latency_us % 1000:03d}"
+
+
+def rate(per_second: float | None) -> str:
+    """Three digits or more: `98.7`, `812`, `12,345`."""
+    if per_second is None:
+        return NOTHING
+    return f"{per_second:.1f}" if per_second < 99.95 else f"{per_second:,.0f}"
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def size(number_of_bytes: int) -> str:
+    """Decimal units: 999 -> `999 B`, 1234 -> `1.23 kB`."""
+    value = float(number_of_bytes)
+    step = 0
+    while value >= 999.5 and step < len(_PREFIXES) - 1:
+        value /= 1000
+        step += 1
+    return f"{number_of_bytes} B" if step == 0 else f"{value:.3g} {_PREFIXES[step]}B"
+
+
+def memory(number_of_bytes: int) -> str:
+    """Binary units, as memory is sold: `15.6 GiB`."""
+    return f"{number_of_bytes / 2**30:.1f} GiB"
+
+
+def seconds(duration_s: float | None) -> str:
+    if duration_s is None:
+        return NOTHING
+    return f"{duration_s:.2f} s" if duration_s < 10 else f"{duration_s:.1f} s"
+
+
+def plain(number: float) -> str:
+    """As few digits as say the same: 8.0 -> `8`, 0.25 -> `0.25`."""
+    return f"{number:,.0f}" if number == int(number) else f"{number:g}"
+
+
+def difference(absolute: float) -> str:
+    """A largest absolute difference: `0`, `1.2e-6`, `nan`."""
+    if not math.isfinite(absolute):
+        return str(absolute)
+    if absolute == 0:
+        return "0"
+    digits, exponent = f"{absolute:.1e}".split("e")
+    return f"{digits}e{int(exponent)}"
+
+
+def share(fraction: float) -> str:
+    """A fraction as a percentage: `0.9%`, `12%`."""
+    return f"{fraction:.1%}" if fraction < 0.0995 else f"{fraction:.0%}"
+
+
+def profile(choice: ProfileChoice) -> str:
+    """A load profile in words: `closed, 8 users`, `constant, 200/s`."""
+    return ", ".join([clean(choice.name), *(_option(name, value) for name, value in sorted(choice.options.items()))])
+
+
+def _option(name: str, value: float) -> str:
+    if name == "users":
+        return f"{plain(value)} user{'' if value == 1 else 's'}"
+    if name == "rate_rps":
+        return f"{plain(value)}/s"
+    if name.endswith("_s"):
+        return f"{clean(name.removesuffix('_s'))} {plain(value)} s"
+    return f"{clean(name)} {plain(value)}"
+
+
+def clean(text: str, limit: int = 400) -> str:
+    """Foreign text on one line, without characters that a terminal or a page would obey (control codes, direction overrides)."""
+    shown = "".join(
+        " " if c in "\t\r\n" else "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in {"Cc", "Cf", "Cs"} else c for c in text
+    )
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+
+def listed(items: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,0 +1,48 @@
+"""Numbers and foreign text are written in one way."""
+
+from __future__ import annotations
+
+import pytest
+
+from report import wording
+from serveoff.contract import ProfileChoice
+
+
+@pytest.mark.parametrize(("us", "text"), [(None, "-"), (0, "0.000"), (412, "0.412"), (1_704, "1.704"), (12_345_678, "12,345.678")])
+def test_milliseconds_keep_microseconds(us: int | None, text: str) -> None:
+    assert wording.milliseconds(us) == text
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1234, "1.23 kB"), (999_600, "1 MB"), (4_815_814, "4.82 MB")])
+def test_sizes(size: int, text: str) -> None:
+    assert wording.size(size) == text
+
+
+@pytest.mark.parametrize(("rate", "text"), [(None, "-"), (0.0, "0.0"), (98.74, "98.7"), (99.96, "100"), (12345.4, "12,345")])
+def test_rates(rate: float | None, text: str) -> None:
+    assert wording.rate(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (1.23e-6, "1.2e-6"), (0.5, "5.0e-1"), (float("nan"), "nan"), (float("inf"), "inf")]
+)
+def test_differences(value: float, text: str) -> None:
+    assert wording.difference(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "text"),
+    [
+        ("closed", {"users": 8.0}, "closed, 8 users"),
+        ("closed", {"users": 1.0}, "closed, 1 user"),
+        ("constant", {"rate_rps": 200.0}, "constant, 200/s"),
+        ("spike", {"rate_rps": 12.5, "rise_s": 3.0, "factor": 4.0}, "spike, factor 4, 12.5/s, rise 3 s"),
+    ],
+)
+def test_profiles(name: str, options: dict[str, float], text: str) -> None:
+    assert wording.profile(ProfileChoice(name=name, options=options)) == text
+
+
+def test_foreign_text_cannot_steer_a_terminal() -> None:
+    assert wording.clean("a\x1b[31mred\n\tb \u202egnp") == "a�[31mred b �gnp"
+    assert len(wording.clean("x" * 5000)) == 400
