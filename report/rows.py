@@ -73,9 +73,10 @@ def groups(result: RunResult) -> list[Group]:
     """Every cell of the run. Open loops come first: they are the headline."""
     artifact_names = _artifact_names(result)
     several_launchers = len({cell.target.launcher for cell in result.cells}) > 1
+    profile_name = wording.profiles(cell.profile for cell in result.cells)
     found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for cell in result.cells:
-        key = wording.clean(cell.manifest.model), wording.profile(cell.profile), wording.clean(cell.encoding)
+        key = wording.clean(cell.manifest.model), profile_name(cell.profile), wording.clean(cell.encoding)
         found[key].append(_row(cell, _server_name(cell.target, several_launchers), artifact_names[cell.manifest.id]))
     made = [Group(*key, open_loop=_open_loop(rows), rows=tuple(sorted(rows, key=_order))) for key, rows in found.items()]
     return sorted(made, key=lambda group: (group.model, not group.open_loop, group.profile, group.encoding))

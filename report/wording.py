@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Callable, Iterable
 
 from serveoff.contract import ProfileChoice
 
@@ -70,16 +71,30 @@ def share(fraction: float) -> str:
     return f"{fraction:.1%}" if fraction < 0.0995 else f"{fraction:.0%}"
 
 
-def profile(choice: ProfileChoice) -> str:
-    """A load profile in words: `closed, 8 users`, `constant, 200/s`."""
-    return ", ".join([clean(choice.name), *(_option(name, value) for name, value in sorted(choice.options.items()))])
+def profile(choice: ProfileChoice, everything: bool = True) -> str:
+    """A load profile in words: `constant, 200/s, 32 connections, 6 s`; without `everything` only what names the load: `constant, 200/s`."""
+    known = ("rate_rps", "users")
+    minor = ("connections", "duration_s")
+    others = sorted(choice.options.keys() - {*known, *minor})
+    names = [name for name in (*known, *others, *(minor if everything else ())) if name in choice.options]
+    return ", ".join([clean(choice.name), *(_option(name, choice.options[name]) for name in names)])
+
+
+def profiles(choices: Iterable[ProfileChoice]) -> Callable[[ProfileChoice], str]:
+    """The shortest names that tell `choices` apart."""
+    distinct: dict[str, set[str]] = {}
+    for choice in choices:
+        distinct.setdefault(profile(choice, everything=False), set()).add(profile(choice))
+    return lambda choice: profile(choice, everything=len(distinct[profile(choice, everything=False)]) > 1)
 
 
 def _option(name: str, value: float) -> str:
-    if name == "users":
-        return f"{plain(value)} user{'' if value == 1 else 's'}"
+    if name in {"users", "connections"}:
+        return f"{plain(value)} {name.removesuffix('s') if value == 1 else name}"
     if name == "rate_rps":
         return f"{plain(value)}/s"
+    if name == "duration_s":
+        return f"{plain(value)} s"
     if name.endswith("_s"):
         return f"{clean(name.removesuffix('_s'))} {plain(value)} s"
     return f"{clean(name)} {plain(value)}"

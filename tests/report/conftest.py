@@ -43,8 +43,8 @@ HOST = HostFacts(
     python="3.11.9",
     packages={"torch": "2.13.0", "tensorflow": "2.21.0", "locust": "2.47.0"},
 )
-CLOSED = ProfileChoice(name="closed", options={"users": 8.0})
-CONSTANT = ProfileChoice(name="constant", options={"rate_rps": 200.0})
+CLOSED = ProfileChoice(name="closed", options={"users": 8.0, "duration_s": 8.0})
+CONSTANT = ProfileChoice(name="constant", options={"rate_rps": 200.0, "connections": 32.0, "duration_s": 8.0})
 WINDOW_S = 8.0
 TRAINED: tuple[tuple[Framework, float], ...] = (("pytorch", 0.9861), ("keras", 0.9833))
 REASON = "the load process used 97 % of its core"

@@ -35,12 +35,19 @@ def test_differences(value: float, text: str) -> None:
     [
         ("closed", {"users": 8.0}, "closed, 8 users"),
         ("closed", {"users": 1.0}, "closed, 1 user"),
-        ("constant", {"rate_rps": 200.0}, "constant, 200/s"),
-        ("spike", {"rate_rps": 12.5, "rise_s": 3.0, "factor": 4.0}, "spike, factor 4, 12.5/s, rise 3 s"),
+        ("closed", {"duration_s": 4.0, "users": 8.0}, "closed, 8 users, 4 s"),
+        ("constant", {"connections": 32.0, "duration_s": 6.0, "rate_rps": 200.0}, "constant, 200/s, 32 connections, 6 s"),
+        ("spike", {"rate_rps": 12.5, "rise_s": 3.0, "factor": 4.0}, "spike, 12.5/s, factor 4, rise 3 s"),
     ],
 )
 def test_profiles(name: str, options: dict[str, float], text: str) -> None:
     assert wording.profile(ProfileChoice(name=name, options=options)) == text
+
+
+def test_a_profile_is_named_as_briefly_as_its_neighbours_allow() -> None:
+    short, long = (ProfileChoice(name="closed", options={"users": 8.0, "duration_s": duration_s}) for duration_s in (4.0, 60.0))
+    assert wording.profiles([short, short])(short) == "closed, 8 users"
+    assert wording.profiles([short, long])(short) == "closed, 8 users, 4 s"
 
 
 def test_foreign_text_cannot_steer_a_terminal() -> None:
