@@ -1,0 +1,45 @@
+"""What all runtimes share: tensor descriptions in the contract's words, and inputs in the signature's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast, get_args
+
+from serveoff.contract import DType, TensorSpec
+
+if TYPE_CHECKING:
+    from serveoff.plugins import Array, Tensors
+
+_DTYPES = frozenset(get_args(DType))
+
+UNKNOWN_SHAPE = (None,)
+"""For tensors whose rank the file does not tell."""
+
+
+def spec(name: str, dtype: str, shape: Iterable[int | str | None]) -> TensorSpec:
+    """A described tensor; whatever is not a size of at least 0 is a dynamic dimension. Raises ValueError for an unsupported dtype."""
+    if dtype not in _DTYPES:
+        raise ValueError(f"tensor {name!r} is of type {dtype}, which is not supported")
+    sizes = tuple(size if isinstance(size, int) and size >= 0 else None for size in shape)
+    return TensorSpec(name=name, dtype=cast("DType", dtype), shape=sizes)
+
+
+def check(wanted: TensorSpec, value: Array) -> None:
+    """Raises ValueError when the array is not of the described dtype and shape."""
+    if value.dtype.name != wanted.dtype:
+        raise ValueError(f"input {wanted.name!r} is {value.dtype.name}, the model takes {wanted.dtype}")
+    if wanted.shape == UNKNOWN_SHAPE:
+        return
+    if len(wanted.shape) != value.ndim or any(w not in (None, g) for w, g in zip(wanted.shape, value.shape, strict=True)):
+        sizes = ", ".join("any" if size is None else str(size) for size in wanted.shape)
+        raise ValueError(f"input {wanted.name!r} has the shape {list(value.shape)}, the model takes [{sizes}]")
+
+
+def in_order(names: Sequence[str], inputs: Tensors) -> list[Array]:
+    """The inputs in the order of `names`. Raises ValueError when one is missing or too many."""
+    if len(inputs) == len(names):
+        try:
+            return [inputs[name] for name in names]
+        except KeyError:
+            pass
+    raise ValueError(f"the inputs are {sorted(inputs)}, the signature takes {sorted(names)}")

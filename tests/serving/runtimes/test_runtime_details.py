@@ -1,0 +1,116 @@
+"""What only one runtime has: tables and TensorFlow 1 graphs, fixed batches, files without names, text in ONNX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from serveoff.contract import SIGNATURE
+from serveoff.registry import RUNTIMES
+
+Ask = Callable[[str], Any]
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_tensorflow_1_graph_with_an_initialised_table(tensorflow_models: Path, child: Ask) -> None:
+    ask = child("savedmodel")
+    model, _ = ask("load", "savedmodel", str(tensorflow_models / "tf1"), 1)
+    answer = ask("run", model, SIGNATURE, {"text": np.array([b"b", b"?", b"a"], object)})
+    assert answer["found"].tolist() == [60, -3, 30]
+
+
+def test_signatures_of_unsupported_types_are_left_out(tensorflow_models: Path, child: Ask) -> None:
+    _, signatures = child("savedmodel")("load", "savedmodel", str(tensorflow_models / "savedmodel"), 1)
+    assert sorted(signatures) == ["any_rank", "double", "lookup", "scalars", "serving_default"]
+
+
+def test_without_the_private_callable_the_session_runs(tensorflow_models: Path, child: Ask) -> None:
+    ask = child("savedmodel without callables")
+    model, _ = ask("load", "savedmodel", str(tensorflow_models / "savedmodel"), 1)
+    inputs = {"a": np.ones((2, 3), np.float32), "b": np.ones((2, 4), np.float32)}
+    fast = ask("run", model, SIGNATURE, inputs)
+    ask("forget_fast_callables")
+    model, _ = ask("load", "savedmodel", str(tensorflow_models / "savedmodel"), 1)
+    slow = ask("run", model, SIGNATURE, inputs)
+    assert {k: v.tolist() for k, v in slow.items()} == {k: v.tolist() for k, v in fast.items()}
+    text = {"text": np.array([b"dog"], object)}
+    assert ask("run", model, "lookup", text)["index"].tolist() == [1]
+    assert ask.fails("run", model, SIGNATURE, {**inputs, "a": np.ones((2, 5), np.float32)})[0] == "ValueError"
+
+
+def test_tflite_with_a_fixed_batch_refuses_others(tensorflow_models: Path) -> None:
+    model = RUNTIMES.load("litert").load(tensorflow_models / "litert_fixed", 1)
+    (name,) = [t.name for t in model.signatures[SIGNATURE].inputs]
+    assert model.signatures[SIGNATURE].inputs[0].shape == (2, 3)
+    (answer,) = model.run(SIGNATURE, {name: np.ones((2, 3), np.float32)}).values()
+    assert answer.tolist() == [[2.0] * 3] * 2
+    with pytest.raises(ValueError, match=r"has the shape \[1, 3\], the model takes \[2, 3\]"):
+        model.run(SIGNATURE, {name: np.ones((1, 3), np.float32)})
+    model.close()
+
+
+def test_torchscript_without_names(torch_models: Path, child: Ask) -> None:
+    ask = child("torchscript")
+    model, signatures = ask("load", "torchscript", str(torch_models / "unnamed"), 1)
+    assert [t.name for t in signatures[SIGNATURE].inputs] == ["input_0", "input_1"]
+    answer = ask("run", model, SIGNATURE, {"input_0": np.ones((3, 3), np.float32), "input_1": np.ones((3, 4), np.float32)})
+    assert {k: v.shape for k, v in answer.items()} == {"output_0": (3, 4), "output_1": (3,)}
+
+
+def test_torchscript_does_not_write_into_the_request(torch_models: Path, child: Ask) -> None:
+    ask = child("torchscript")
+    model, _ = ask("load", "torchscript", str(torch_models / "in_place"), 1)
+    shared = np.frombuffer(np.ones(3, np.float32).tobytes(), np.float32)
+    assert ask("run", model, SIGNATURE, {"input_0": shared})["output_0"].tolist() == [2.0] * 3
+
+
+def test_torchscript_index_out_of_range_is_the_inputs_fault(torch_models: Path, child: Ask) -> None:
+    ask = child("torchscript")
+    model, _ = ask("load", "torchscript", str(torch_models / "embed"), 1)
+    kind, text = ask.fails("run", model, SIGNATURE, {"i": np.array([7])})
+    assert kind == "ValueError"
+    assert re.fullmatch("the model refused the inputs: .*index out of range.*", text)
+
+
+def test_torchscript_with_a_damaged_signature(torch_models: Path, child: Ask) -> None:
+    kind, text = child("torchscript").fails("load", "torchscript", str(torch_models / "damaged"), 1)
+    assert kind == "ValueError"
+    assert text.startswith("signature.json inside the file is not a signature: ")
+
+
+def test_torchscript_uses_as_many_threads_as_it_is_told(torch_models: Path, child: Ask) -> None:
+    ask = child("torchscript")
+    for threads in (2, 1):
+        ask("load", "torchscript", str(torch_models / "torchscript"), threads)
+        assert ask("torch_threads") == [threads, threads]
+
+
+def test_onnx_text(tmp_path: Path) -> None:
+    node = helper.make_node("StringConcat", ["text", "text"], ["twice"])
+    text = helper.make_tensor_value_info("text", TensorProto.STRING, ["n"])
+    twice = helper.make_tensor_value_info("twice", TensorProto.STRING, ["n"])
+    graph = helper.make_graph([node], "text", [text], [twice])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "model.onnx")
+    model = RUNTIMES.load("onnxruntime").load(tmp_path, 1)
+    assert model.signatures[SIGNATURE].inputs[0].dtype == "string"
+    answer = model.run(SIGNATURE, {"text": np.array([b"dog", "\u00e9".encode(), b""], object)})
+    assert answer["twice"].tolist() == [b"dogdog", "\u00e9\u00e9".encode(), b""]
+    model.close()
+
+
+def test_onnx_with_an_input_that_is_no_tensor(tmp_path: Path) -> None:
+    node = helper.make_node("SequenceLength", ["many"], ["length"])
+    many = helper.make_tensor_sequence_value_info("many", TensorProto.FLOAT, None)
+    length = helper.make_tensor_value_info("length", TensorProto.INT64, [])
+    graph = helper.make_graph([node], "sequence", [many], [length])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match=r"'many' is of type seq\(tensor\(float\)\), which is not supported"):
+        RUNTIMES.load("onnxruntime").load(tmp_path, 1)
