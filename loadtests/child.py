@@ -1,0 +1,23 @@
+"""Starting Locust: a child process with nothing of the user's own Locust settings in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from serveoff import process
+from serveoff.registry import CODE_ROOT
+
+from .handover import JOB_VARIABLE
+
+_LOCUST_FILES = CODE_ROOT / "loadtests" / "locust"
+
+
+def command(locust_file: str, *arguments: str) -> tuple[str, ...]:
+    return process.python("locust", "-f", str(_LOCUST_FILES / locust_file), "--exit-code-on-error", "0", *arguments)
+
+
+def environment(owner: Path, job: Path) -> Mapping[str, str]:
+    """Ours, without LOCUST_* and with a HOME that has no ~/.locust.conf: a person's own settings must not bend a measurement."""
+    env = process.environment(owner, {JOB_VARIABLE: str(job), "HOME": str(job.parent)})
+    return {name: value for name, value in env.items() if not name.startswith("LOCUST_")}

@@ -1,0 +1,90 @@
+"""The files between our process and a load process: payloads go in; records, facts and sampled answers come out.
+
+Binary ones are MessagePack, so that a load process needs neither numpy nor a framework. Text ones go through `serveoff.storage`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from serveoff import storage
+from serveoff.contract import CellJob, Struct
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+JOB_VARIABLE = "SERVEOFF_LOAD_JOB"
+"""Names the CellJob of a load process, or the Desk of the web UI's."""
+JOB, FACTS, RECORDS, ANSWERS, CSV = "job.json", "facts.json", "records.msgpack", "answers.msgpack", "locust"
+
+
+class Payloads(Struct, frozen=True, kw_only=True):
+    """What to send where: `bodies` are complete request messages, encoded before any clock starts."""
+
+    transport: Literal["http", "grpc"]
+    path: str
+    headers: dict[str, str]
+    bodies: tuple[bytes, ...]
+
+
+class Desk(Struct, frozen=True, kw_only=True):
+    """What the web UI can be asked to load: one job for each (target, protocol)."""
+
+    schema: int = 1
+    jobs: tuple[CellJob, ...]
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a load process says beside its records. Times are monotonic nanoseconds; `epoch_s` is the wall clock at `start_ns`."""
+
+    schema: int = 1
+    epoch_s: float
+    start_ns: int
+    """All connections stood, the warm-up began."""
+    window_start_ns: int
+    window_end_ns: int
+    end_ns: int
+    """The last reply, or the last request that failed."""
+    open_loop: bool
+    unsent: int
+    """Requests due in the window that found no free connection before the window's end."""
+    connections: int
+    error_classes: tuple[str, ...]
+    """Outcome code 1 is the first of these; 0 is success."""
+    error_texts: dict[str, str]
+    cpu: float
+    """CPU seconds per second of the process, inside the window."""
+
+
+class Columns(Struct, frozen=True, kw_only=True):
+    """The raw records of one load process, one entry per request: native int64, uint8, uint16 and uint32 arrays as bytes."""
+
+    due_ns: bytes
+    sent_ns: bytes
+    done_ns: bytes
+    outcome: bytes
+    user: bytes
+    reply_bytes: bytes
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """One reply as it came, and the index of the payload it answers."""
+
+    payload: int
+    reply: bytes
+
+
+class Answers(Struct, frozen=True, kw_only=True):
+    """A seeded, uniform sample of the successful replies."""
+
+    answers: tuple[Answer, ...]
+
+
+def pack(path: Path, value: msgspec.Struct) -> None:
+    storage.write_bytes(path, msgspec.msgpack.encode(value))
+
+
+def unpack(path: Path, kind: type[T]) -> T:
+    return msgspec.msgpack.decode(path.read_bytes(), type=kind)

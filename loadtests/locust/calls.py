@@ -1,0 +1,43 @@
+"""What every client can do, whatever it speaks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from serveoff.contract import Endpoint
+
+from ..handover import Payloads
+
+
+class CallError(Exception):
+    """A request without a good reply. `kind` is its error class (few, stable), `text` what was said."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}")
+        self.kind = kind
+        self.text = text
+
+
+class Client(Protocol):
+    """One connection, used by one greenlet."""
+
+    def call(self, payload: int) -> bytes:
+        """Send this payload and wait for the whole reply. Raises CallError; the next call connects again where that is needed."""
+        ...
+
+    def expire(self, now_ns: int) -> None:
+        """Called from another greenlet: end the request in flight when its time is over."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def client_for(endpoint: Endpoint, payloads: Payloads, timeout_s: float) -> Client:
+    """A client that is not connected yet. The transports are imported on use: gRPC costs a tenth of a second."""
+    if payloads.transport == "http":
+        from .http_client import HttpClient
+
+        return HttpClient(endpoint, payloads, timeout_s)
+    from .grpc_client import GrpcClient
+
+    return GrpcClient(endpoint, payloads, timeout_s)

@@ -1,0 +1,67 @@
+"""One measurement: read the job, load for as long as its profile says, write what was seen, end the process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import events
+from locust.env import Environment
+
+from serveoff import storage
+from serveoff.contract import CellJob
+
+from .. import handover
+from ..profiles import resolve
+from . import live_stats
+from .recorder import Recorder
+from .users import LoadUser, Session
+
+
+def prepare(job_file: Path) -> type[LoadUser]:
+    """The user class for this job. When its users have all finished, results lie beside the job and the process ends."""
+    job = storage.read(job_file, CellJob)
+    load = resolve(job.profile)
+    payloads = handover.unpack(job_file.parent / job.payloads, handover.Payloads)
+    live_stats.install()
+
+    def on_init(environment: Environment, **_: Any) -> None:
+        environment.stats.total.use_response_times_cache = False  # for charts that nobody sees here; it costs time inside the window
+        CellUser.session = Session(job, payloads, load, Recorder())
+        gevent.spawn(_conclude, environment, CellUser.session, job_file.parent)
+
+    events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
+    CellUser.wait_for = load.connections
+    return CellUser
+
+
+class CellUser(LoadUser):
+    abstract = False
+
+
+def _conclude(environment: Environment, session: Session, directory: Path) -> None:
+    session.finished.wait()
+    end_ns = time.monotonic_ns()
+    session.close()
+    errors = session.recorder.first_errors
+    facts = handover.Facts(
+        epoch_s=time.time() - (end_ns - session.start_ns) / 1e9,
+        start_ns=session.start_ns,
+        window_start_ns=session.window_start_ns,
+        window_end_ns=session.window_end_ns,
+        end_ns=end_ns,
+        open_loop=session.load.arrivals is not None,
+        unsent=session.unsent,
+        connections=session.joined,
+        error_classes=tuple(errors),
+        error_texts={kind: error.text for kind, error in errors.items()},
+        cpu=session.cpu,
+    )
+    handover.pack(directory / handover.RECORDS, session.recorder.columns())
+    handover.pack(directory / handover.ANSWERS, session.sample.answers())
+    live_stats.write_csv(environment, directory, handover.CSV)
+    storage.write(directory / handover.FACTS, facts)  # last: where it is, the others are whole
+    assert environment.runner is not None
+    environment.runner.quit()

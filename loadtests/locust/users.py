@@ -1,0 +1,180 @@
+"""The Locust user: one connection that follows the session's clock. All users of a process share one session."""
+
+from __future__ import annotations
+
+import gc
+import time
+from contextlib import suppress
+from itertools import count
+from typing import ClassVar
+
+import gevent
+from gevent.event import Event
+from locust import User, task
+from locust.env import Environment
+from locust.exception import StopUser
+
+from serveoff.contract import CellJob
+
+from ..handover import Payloads
+from ..profiles import Load
+from .calls import CallError, Client, client_for
+from .pacing import Alarm, Schedule
+from .recorder import AnswerSample, Recorder
+
+TAIL_NS = 200_000_000
+"""The load goes on this long after the window, so that its last requests see the same load as the others; the tail is cut off."""
+_FOREVER_NS = 1 << 62
+_UNREACHABLE = frozenset({"connection", "grpc-UNAVAILABLE"})
+_RETRY_S = 0.05
+_SAMPLE_SIZE = 32
+
+
+class Session:
+    """One load on one endpoint. Times are monotonic nanoseconds; they are set when the load begins."""
+
+    def __init__(self, job: CellJob, payloads: Payloads, load: Load, recorder: Recorder) -> None:
+        self.endpoint = next(e for e in job.target.endpoints if e.protocol == job.protocol)
+        self.payloads, self.load, self.recorder = payloads, load, recorder
+        self.timeout_s = job.plan.timeout_s
+        self.name = f"{job.target.id} {job.protocol}"
+        self.sample = AnswerSample(_SAMPLE_SIZE, job.plan.seed)
+        self.finished = Event()
+        self.unsent = 0
+        self.cpu = 0.0
+        self.start_ns = self.window_start_ns = self.window_end_ns = self.stop_ns = 0
+        self.joined = 0
+        self._seed, self._warmup_s = job.plan.seed, job.plan.warmup_s
+        self._clients: list[Client] = []
+        self._users = count()
+        self._numbers = count()
+        self._active = 0
+        self._begun = Event()
+        self._schedule: Schedule | None = None
+        self._watchdog = gevent.spawn(self._watch)
+
+    def begin(self, *, endless: bool = False) -> None:
+        """Start the clock: warm-up, window, tail; or a load without an end, which is not measured."""
+        self.start_ns = time.monotonic_ns()
+        self.window_start_ns = self.start_ns + int(self._warmup_s * 1e9)
+        self.window_end_ns = self.window_start_ns + int(self.load.duration_s * 1e9)
+        self.stop_ns = self.window_end_ns + TAIL_NS
+        if endless:
+            self.window_start_ns = self.window_end_ns = self.stop_ns = _FOREVER_NS
+        else:
+            gevent.spawn(self._meter)
+        if self.load.arrivals is not None:
+            self._schedule = Schedule(self.load.arrivals, self._seed, self.start_ns)
+        self._begun.set()
+
+    def join(self) -> tuple[int, Client]:
+        """A user's number and its connection. Connecting and the first request come before the clock starts: they are slow."""
+        number, client = next(self._users), client_for(self.endpoint, self.payloads, self.timeout_s)
+        self._clients.append(client)
+        self._active += 1
+        with suppress(CallError):  # when it lasts, the requests that count will say so
+            client.call(number % len(self.payloads.bodies))
+        self.joined += 1
+        return number, client
+
+    def leave(self, client: Client) -> None:
+        client.close()
+        self._clients.remove(client)
+        self._active -= 1
+        if self._active == 0:
+            self.finished.set()
+
+    def close(self) -> None:
+        self._watchdog.kill(block=False)
+
+    def drive(self, environment: Environment, user: int, client: Client) -> None:
+        """Send requests until the load ends."""
+        self._begun.wait()
+        if self._schedule is not None:
+            self._drive_open(self._schedule, environment, user, client)
+            return
+        while time.monotonic_ns() < self.stop_ns:
+            error = self._request(environment, user, client, next(self._numbers), None)
+            if error is not None and error.kind in _UNREACHABLE:
+                gevent.sleep(_RETRY_S)  # nobody is there: asking without a pause would only burn the processor
+
+    def _drive_open(self, schedule: Schedule, environment: Environment, user: int, client: Client) -> None:
+        alarm = Alarm()
+        try:
+            while True:
+                number, due_ns = schedule.take()
+                if due_ns >= self.stop_ns:
+                    return
+                if due_ns < self.window_end_ns <= time.monotonic_ns():
+                    self.unsent += due_ns >= self.window_start_ns
+                    continue
+                alarm.wait_until(due_ns)
+                self._request(environment, user, client, number, due_ns)
+        finally:
+            alarm.close()
+
+    def _request(self, environment: Environment, user: int, client: Client, number: int, due_ns: int | None) -> CallError | None:
+        payload = number % len(self.payloads.bodies)
+        error, reply, outcome = None, b"", 0
+        sent_ns = time.monotonic_ns()
+        try:
+            reply = client.call(payload)
+        except CallError as caught:
+            error = caught
+        done_ns = time.monotonic_ns()
+        if error is None:
+            self.sample.offer(payload, reply)
+        else:
+            outcome = self.recorder.outcome_of(error)
+        due_ns = sent_ns if due_ns is None else due_ns
+        self.recorder.add(due_ns, sent_ns, done_ns, outcome, user, len(reply))
+        environment.events.request.fire(  # type: ignore[no-untyped-call]
+            request_type=self.payloads.transport,
+            name=self.name,
+            response_time=(done_ns - due_ns) / 1e6,
+            response_length=len(reply),
+            exception=None if error is None else self.recorder.first_errors[error.kind],  # one text per class: Locust counts by text
+            context={},
+        )
+        return error
+
+    def _watch(self) -> None:
+        while True:
+            gevent.sleep(min(0.1, self.timeout_s / 10))
+            now_ns = time.monotonic_ns()
+            for client in self._clients:
+                client.expire(now_ns)
+
+    def _meter(self) -> None:
+        """CPU seconds per second of this process, inside the window. The collector rests meanwhile: its pauses would count as latency."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        gevent.sleep((self.window_start_ns - time.monotonic_ns()) / 1e9)
+        cpu_s, start_ns = time.process_time(), time.monotonic_ns()
+        gevent.sleep((self.window_end_ns - start_ns) / 1e9)
+        self.cpu = (time.process_time() - cpu_s) / (time.monotonic_ns() - start_ns) * 1e9
+        gc.enable()
+
+
+class LoadUser(User):
+    """One connection. `session` is set before users are spawned."""
+
+    abstract = True
+    session: ClassVar[Session]
+    wait_for: ClassVar[int] = 0
+    """The clock starts when this many users have joined; 0: somebody else starts it."""
+
+    def on_start(self) -> None:
+        self._session = self.session
+        self._number, self._client = self._session.join()
+        if self._session.joined == self.wait_for:
+            self._session.begin()
+
+    @task
+    def load(self) -> None:
+        self._session.drive(self.environment, self._number, self._client)
+        raise StopUser
+
+    def on_stop(self) -> None:
+        self._session.leave(self._client)

@@ -1,0 +1,29 @@
+"""Open loop: requests fall due at a constant rate, whatever the server does; latency counts from when a request was due."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from itertools import count
+
+from . import Load, Option, connections, duration
+
+
+class Constant:
+    summary = "one request every 1/rate seconds over a bounded number of connections"
+    options = (
+        Option("rate_rps", 200, "requests/s", 0.1, 1_000_000),
+        connections("connections", 32),
+        duration(6),
+    )
+
+    def load(self, options: Mapping[str, float]) -> Load:
+        rate = options["rate_rps"]
+
+        def arrivals(_: random.Random) -> Iterator[float]:
+            return (number / rate for number in count())
+
+        return Load(connections=int(options["connections"]), duration_s=options["duration_s"], arrivals=arrivals)
+
+
+PROFILE = Constant()

@@ -1,0 +1,119 @@
+"""A load test: every running target, over each protocol, under each profile of the plan. What is finished is on disk at once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import serveoff
+from serveoff import host, livecheck, storage
+from serveoff.console import Console
+from serveoff.contract import Cell, LoadPlan, Parity, RunResult, TrainingRecord, TwinProof
+from serveoff.errors import NotReadyError
+from serveoff.selection import Selection
+from serveoff.workspace import Workspace
+
+from . import candidates, measure, payloads
+from .candidates import Candidate
+from .cell import Subject, cell, load
+
+RESULT = "run.json"
+
+
+def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, console: Console) -> Path:
+    """Run the plan and return the run's directory, whose `run.json` grows cell by cell.
+
+    A wrong answer or a target that dies makes its cells INVALID, and the run goes on. Raises NotReadyError when nothing can be loaded.
+    """
+    groups = candidates.find(workspace, selection)
+    random.Random(plan.seed).shuffle(groups)  # noqa: S311 - an order, no secret
+    directory = _new_directory(workspace)
+    total = sum(map(len, groups)) * len(plan.profiles)
+    writer = _Writer(workspace, directory, plan)
+    with console.bar("load", total) as bar:
+        for candidate in (candidate for group in groups for candidate in group):
+            for done in _cells(candidate, plan, workspace, directory):
+                writer.add(done)
+                bar.advance_to(len(writer.cells), _line(done))
+    return directory
+
+
+class _Writer:
+    """The run so far, written whole after each cell: an interruption loses nothing that was finished."""
+
+    def __init__(self, workspace: Workspace, directory: Path, plan: LoadPlan) -> None:
+        self.cells: list[Cell] = []
+        self._directory, self._plan = directory, plan
+        self._created_at, self._started = datetime.now(UTC), time.monotonic()
+        self._skips = candidates.skips(workspace)
+        checkpoints = workspace.root / "checkpoints"
+        self._training = tuple(storage.read(path, TrainingRecord) for path in sorted(checkpoints.glob("*/training-*.json")))
+        self._twins = tuple(storage.read(path, TwinProof) for path in sorted(checkpoints.glob("*/twin.json")))
+
+    def add(self, done: Cell) -> None:
+        self.cells.append(done)
+        self.write()
+
+    def write(self) -> None:
+        result = RunResult(
+            run_id=self._directory.name,
+            serveoff_version=serveoff.__version__,
+            created_at=self._created_at.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - self._started,
+            plan=self._plan,
+            host=host.facts(),
+            cells=tuple(self.cells),
+            skips=self._skips,
+            training=self._training,
+            twins=self._twins,
+        )
+        storage.write(self._directory / RESULT, result)
+
+
+def _cells(candidate: Candidate, plan: LoadPlan, workspace: Workspace, run_dir: Path) -> Iterator[Cell]:
+    """The candidate's cells, one for each profile: all of them INVALID when it does not answer correctly."""
+    not_compared = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())
+    died = candidates.exit_reason(candidate.target)
+    if died is not None:
+        yield from (cell(candidate, p, not_compared, [f"the target had died: {died}"]) for p in plan.profiles)
+        return
+    try:
+        live_check = livecheck.check(candidate.target, candidate.artifact, candidate.endpoint.protocol)
+    except NotReadyError as error:
+        yield from (cell(candidate, p, not_compared, [f"no answer to the live check: {error.message}"]) for p in plan.profiles)
+        return
+    if not live_check.passed:
+        yield from (cell(candidate, p, live_check, [f"wrong answer before the load: {live_check.reason}"]) for p in plan.profiles)
+        return
+    directory = run_dir / "cells" / f"{candidate.target.id}.{candidate.endpoint.protocol}"
+    written = payloads.write(directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire)
+    subject = Subject(candidate, live_check, directory, written)
+    for number in range(len(plan.profiles)):
+        yield load(subject, number, plan, workspace.root, run_dir)
+
+
+def _new_directory(workspace: Workspace) -> Path:
+    """A directory named after the moment, so that names sort by time."""
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    for number in range(1, 1000):
+        directory = workspace.runs / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return directory
+    raise FileExistsError(workspace.runs / stamp)
+
+
+def _line(done: Cell) -> str:
+    """What a person sees of a finished cell while the run goes on."""
+    name = f"{done.target.id} {done.protocol} {done.profile.name}"
+    m = done.measurement
+    if m is None or m.requests == sum(m.errors.values()):
+        return f"{name}: {done.verdict}: {'; '.join(done.reasons)}"
+    at = measure.percentiles_us(m.latency_hdr, (50, 99))
+    numbers = f"{m.throughput_rps:,.0f}/s, p50 {at[50] / 1000:.3f} ms, p99 {at[99] / 1000:.3f} ms"
+    return f"{name}: {numbers}" + (f", INVALID: {'; '.join(done.reasons)}" if done.reasons else "")

@@ -1,0 +1,141 @@
+"""Real Locust processes on stand-in servers: what they record, and what they keep out of their way."""
+
+from __future__ import annotations
+
+import csv
+import time
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from loadtests import handover, measure
+from serveoff.contract import ProfileChoice
+
+if TYPE_CHECKING:
+    from .conftest import GrpcStandIn, HttpStandIn, Load
+
+pytestmark = pytest.mark.integration
+
+CLOSED = ProfileChoice(name="closed", options={"users": 3, "duration_s": 0.6})
+CONSTANT = ProfileChoice(name="constant", options={"rate_rps": 100, "connections": 4, "duration_s": 0.8})
+
+
+def test_a_closed_loop_over_http(http_stand_in: HttpStandIn, run_load: Load) -> None:
+    loaded = run_load(http_stand_in.port, CLOSED)
+    raw, facts = loaded.records, loaded.facts
+    assert http_stand_in.connections == 3 == facts.connections, "one connection per user"
+    assert len(raw) + 3 == len(http_stand_in.bodies), "every request is recorded; those that only opened the connections are not"
+    assert set(http_stand_in.bodies[3 : 3 + len(raw)]) <= {b'{"instances": [[%d.0]]}' % number for number in range(64)}
+    assert len(set(http_stand_in.bodies)) >= min(64, len(raw))
+    assert (raw.due_ns == raw.sent_ns).all()
+    assert (raw.done_ns > raw.sent_ns).all()
+    assert set(raw.user.tolist()) == {0, 1, 2}
+    assert not raw.outcome.any()
+    assert raw.sent_ns.max() < facts.window_end_ns + 300_000_000
+    assert facts.window_end_ns - facts.window_start_ns == 600_000_000
+    for user in range(3):
+        mine = raw.where(raw.user == user)
+        assert (mine.sent_ns[1:] >= mine.done_ns[:-1]).all(), "a user has one request in flight"
+    assert 0 < facts.cpu < 2
+
+
+def test_locusts_own_csv_agrees_with_the_records(http_stand_in: HttpStandIn, run_load: Load) -> None:
+    loaded = run_load(http_stand_in.port, CLOSED)
+    with (loaded.directory / "locust_stats.csv").open() as file:
+        row = next(iter(csv.DictReader(file)))
+    assert int(row["Request Count"]) == len(loaded.records)
+    median_ms = float(np.percentile(loaded.records.done_ns - loaded.records.due_ns, 50, method="inverted_cdf")) / 1e6
+    assert float(row["50%"]) == pytest.approx(median_ms, rel=0.02), "whole milliseconds would not do"
+
+
+def test_constant_arrivals_keep_their_schedule(http_stand_in: HttpStandIn, run_load: Load) -> None:
+    loaded = run_load(http_stand_in.port, CONSTANT)
+    due = np.sort(loaded.records.due_ns)
+    assert len(due) + loaded.facts.unsent == 120, "0.2 s warm-up, 0.8 s window and 0.2 s tail at 100/s"
+    assert not (np.diff(due) % 10_000_000).any()
+    assert due[0] == loaded.facts.start_ns
+    assert (loaded.records.sent_ns >= loaded.records.due_ns).all(), "nothing is sent before it is due"
+    assert loaded.facts.open_loop
+
+
+def test_a_server_that_stops_is_seen_by_the_open_loop(http_stand_in: HttpStandIn, run_load: Load) -> None:
+    asked, awake_at = count(), [0.0]
+
+    def stop_once() -> None:
+        if next(asked) == 40:
+            awake_at[0] = time.monotonic() + 0.5
+        time.sleep(max(0.0, awake_at[0] - time.monotonic()))
+
+    http_stand_in.before = stop_once
+    loaded = run_load(http_stand_in.port, CONSTANT)
+    measured = measure.measure(loaded.records, loaded.facts, "records.npz")
+    # Some 50 requests were due while nobody answered, and only four of them could be sent: a closed loop would have seen those four.
+    late = loaded.records.where(loaded.records.sent_ns - loaded.records.due_ns > 50_000_000)
+    assert len(late) + measured.unsent > 30
+    assert (loaded.records.done_ns - loaded.records.due_ns).max() > 450_000_000
+    latency, service = (measure.percentiles_us(blob, [75])[75] for blob in (measured.latency_hdr, measured.service_hdr))
+    assert latency > service
+
+
+def test_what_could_not_be_sent_is_counted(http_stand_in: HttpStandIn, run_load: Load) -> None:
+    http_stand_in.before = lambda: time.sleep(0.1)
+    loaded = run_load(http_stand_in.port, CONSTANT)  # 100/s asked, 4 connections of 10/s each: 40/s is possible
+    measured = measure.measure(loaded.records, loaded.facts, "records.npz")
+    assert measured.unsent > 20
+    assert measured.requests + measured.unsent == 80
+    assert measured.offered_rps == pytest.approx(100)
+    assert measured.throughput_rps < 60
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/500", "http-500"), ("/cut", "connection"), ("/stall", "timeout")])
+def test_errors_have_a_class_and_a_text(http_stand_in: HttpStandIn, run_load: Load, path: str, kind: str) -> None:
+    loaded = run_load(http_stand_in.port, CLOSED, path=path, timeout_s=0.2)
+    measured = measure.measure(loaded.records, loaded.facts, "records.npz")
+    assert set(measured.errors) == {kind}
+    assert measured.errors[kind] == measured.requests > 0
+    assert measured.throughput_rps == 0
+    assert loaded.facts.error_texts[kind]
+    assert handover.unpack(loaded.directory / handover.ANSWERS, handover.Answers).answers == ()
+    failures = (loaded.directory / "locust_failures.csv").read_text()
+    assert kind in failures
+
+
+@pytest.mark.parametrize("profile", [CLOSED, CONSTANT], ids=lambda p: p.name)
+def test_grpc_has_one_connection_per_user_and_carries_bytes(grpc_stand_in: GrpcStandIn, run_load: Load, profile: ProfileChoice) -> None:
+    loaded = run_load(grpc_stand_in.port, profile, path="/x/Echo", grpc=True)
+    assert not loaded.records.outcome.any()
+    assert len(loaded.records) > 10
+    assert len(grpc_stand_in.peers) == loaded.facts.connections
+    answers = handover.unpack(loaded.directory / handover.ANSWERS, handover.Answers).answers
+    assert len(answers) == min(32, len(loaded.records))
+    for answer in answers:
+        assert answer.reply == b'{"instances": [[%d.0]]}' % answer.payload, "an answer is kept with the payload it belongs to"
+
+
+def test_grpc_errors_have_their_status_as_class(grpc_stand_in: GrpcStandIn, run_load: Load) -> None:
+    loaded = run_load(grpc_stand_in.port, CLOSED, path="/x/RESOURCE_EXHAUSTED", grpc=True)
+    assert loaded.facts.error_classes == ("grpc-RESOURCE_EXHAUSTED",)
+    assert loaded.facts.error_texts == {"grpc-RESOURCE_EXHAUSTED": "the stand-in says no"}
+    assert (loaded.records.outcome == 1).all()
+
+
+def test_a_load_process_loads_no_framework_and_none_of_the_users_settings(
+    http_stand_in: HttpStandIn, run_load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, hook = tmp_path / "home", tmp_path / "hook"
+    home.mkdir()
+    hook.mkdir()
+    (home / ".locust.conf").write_text("users = 99\ntags = nothing\nloglevel = NONSENSE\n")
+    (hook / "sitecustomize.py").write_text(
+        "import atexit, pathlib, sys\n"
+        "atexit.register(lambda: pathlib.Path('modules.txt').write_text('\\n'.join(sorted(m.split('.')[0] for m in sys.modules))))\n"
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("LOCUST_TAGS", "nothing")
+    loaded = run_load(http_stand_in.port, CLOSED, env={"PYTHONPATH": str(hook)})
+    modules = set((loaded.directory / "modules.txt").read_text().split())
+    assert "locust" in modules
+    assert not modules & {"tensorflow", "torch", "keras", "numpy", "onnxruntime", "grpc"}
