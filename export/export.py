@@ -45,7 +45,7 @@ class Outcome:
 
 
 def export(selection: Selection, workspace: Workspace, console: Console, timeout_s: float = TIMEOUT_S) -> tuple[list[Outcome], list[Skip]]:
-    """Train what has no checkpoint yet, then export the selected cells. The skips are also kept in `artifacts/skips.json`."""
+    """Train what has no checkpoint yet, then export the selected cells. What is missing stands in `artifacts/skips.json`, too."""
     cells = list(matrix(selection))
     if not cells:
         raise UsageError("no format is exported from what you selected", hint="`serveoff models` shows what goes together")
@@ -63,7 +63,8 @@ def export(selection: Selection, workspace: Workspace, console: Console, timeout
                 trained.add(cell.model)
             outcomes.append(_export_one(cell, workspace, timeout_s))
             bar.advance_to(number, f"{cell.id}: {outcomes[-1].reason or 'verified'}")
-    storage.write(workspace.artifacts / "skips.json", Skips(skips=tuple(skips)))
+    failed = [Skip(stage="export", what=o.id, reason=f"the export failed: {o.reason}") for o in outcomes if o.manifest is None]
+    storage.write(workspace.artifacts / "skips.json", Skips(skips=(*skips, *failed)))
     return outcomes, skips
 
 

@@ -12,7 +12,7 @@ import pytest
 from export import gate
 from export.tolerances import FLOAT32
 from serveoff import artifacts, reference, storage
-from serveoff.contract import ExportFailure
+from serveoff.contract import ExportFailure, Skips
 from serveoff.errors import InputError
 from serveoff.plugins import Artifact
 from serveoff.registry import FORMATS, MODELS
@@ -109,6 +109,8 @@ def test_one_failed_export_leaves_the_others_standing(serveoff: Command, copy: W
     assert reasons["digits_cnn.pytorch.torchscript.float32"] == ""
     assert "values differ by more than" in reasons["digits_cnn.keras.savedmodel.float32"]
     assert [a.manifest.format for a in artifacts.find(copy, Selection())] == ["tflite", "onnx", "torchscript"], "the stale one is gone"
+    (noted,) = storage.read(copy.artifacts / "skips.json", Skips).skips
+    assert noted.reason.startswith("the export failed: samples, batch 1"), "the report will say so"
     failure = storage.read(copy.artifacts / "digits_cnn.keras.savedmodel.float32" / "failure.json", ExportFailure)
     assert failure.parity is not None
     assert failure.parity.checks[0].max_abs < 1e-3, "the evidence is kept: the edge inputs were right, the samples were not"
