@@ -141,11 +141,28 @@ def end_all(processes: Sequence[psutil.Process], grace_s: float = 10) -> int:
     if grace_s > 0:
         for process in alive:
             _quietly(process.terminate)
-        _, alive = psutil.wait_procs(alive, timeout=grace_s)
+        alive = _outlasting(alive, grace_s)
     for process in alive:
         _quietly(process.kill)
-    psutil.wait_procs(alive, timeout=5)
+    _outlasting(alive, 5)
     return len(processes)
+
+
+def _outlasting(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those of `processes` that have not ended within `timeout_s`. An orphan that its new parent has yet to collect has ended."""
+    deadline = time.monotonic() + timeout_s
+    alive = list(processes)
+    while (alive := [process for process in alive if not _ended(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return alive
+
+
+def _ended(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        process.wait(0)  # collects a child of ours
+    return True
 
 
 def owned(workspace: Path) -> list[psutil.Process]:
