@@ -98,7 +98,7 @@ def _undo(outcome: Outcome, workspace: Workspace) -> None:
 
 def _words(outcome: Outcome) -> str:
     if outcome.target is None:
-        return f"failed: {outcome.error.message if outcome.error else ''}"
+        return f"failed: {outcome.error.message.splitlines()[0] if outcome.error else ''}"
     return "kept, it was running" if outcome.kept else f"up after {outcome.target.ready_s:.1f} s"
 
 

@@ -78,7 +78,7 @@ class ContainerLauncher:
         tool, name = _engine(), target.container or ""
         if not _call(tool, "inspect", "--format", "{{.Id}}", name):
             return
-        _run((tool, "stop", "--time", "10", name), 30)
+        _run((tool, "stop", "-t", "10", name), 30)
         self._save_log(tool, target)
         _remove(tool, name)
 

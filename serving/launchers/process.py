@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from pathlib import Path
 
@@ -73,10 +74,14 @@ class ProcessLauncher:
         return ending + _log.tail(log)
 
     def stop(self, target: Target) -> None:
+        work = Path(target.log).parent
+        ours = [p for p in process.owned(work.parent.parent) if _mark(p) == target.id]
+        for one in ours:
+            with contextlib.suppress(psutil.Error):
+                one.resume()  # a paused process does not hear the polite signal
         if target.pid is not None:
             process.end_tree(target.pid, target.pid_started_at)
-        work = Path(target.log).parent
-        process.end_all([p for p in process.owned(work.parent.parent) if _mark(p) == target.id])
+        process.end_all([p for p in ours if p.is_running()])
         _scratch.remove(work)
 
     def sweep(self, workspace: Path) -> list[str]:

@@ -29,7 +29,7 @@ _LARGEST_MESSAGE_BYTES = 512 * 1024 * 1024
 _LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="error">
   <Appenders>
-    <Console name="STDOUT" target="SYSTEM_OUT"><PatternLayout pattern="%d{ISO8601} [%-5p] %t %c - %m%n"/></Console>
+    <Console name="STDOUT" target="SYSTEM_OUT"><PatternLayout pattern="%d{ISO8601} %p %c{1}: %m%n"/></Console>
   </Appenders>
   <Loggers>
     <Logger name="ACCESS_LOG" level="off"/>

@@ -1,0 +1,201 @@
+"""The container launcher against a recorded engine: a `docker` on PATH that writes down what it is told and answers from a file.
+
+The real engine is tested in tests/containers, where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from serveoff.contract import LaunchSpec, Mount
+from serveoff.errors import MissingToolError, NotReadyError
+from serveoff.plugins import Artifact
+from serveoff.registry import LAUNCHERS
+from serveoff.workspace import Workspace
+from serving.launchers import container
+
+LAUNCHER = LAUNCHERS.load("container")
+
+_ENGINE = f"""#!{sys.executable}
+import json, pathlib, sys
+here = pathlib.Path(__file__).parent
+with (here / "calls").open("a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+for answer in json.loads((here / "answers").read_text()):
+    if sys.argv[1:1 + len(answer["to"])] == answer["to"]:
+        sys.stdout.write(answer.get("out", ""))
+        sys.stderr.write(answer.get("err", ""))
+        sys.exit(answer.get("code", 0))
+"""
+
+MakeArtifact = Callable[..., Artifact]
+Answers = list[dict[str, object]]
+
+
+class Engine:
+    """`answers`: what it says to which first words (the first match wins; else nothing, and success)."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        directory.mkdir()
+        self._directory = directory
+        self.answer([])
+        (directory / name).write_text(_ENGINE)
+        (directory / name).chmod(0o755)
+
+    def answer(self, answers: Answers) -> None:
+        (self._directory / "answers").write_text(json.dumps(answers))
+
+    @property
+    def calls(self) -> list[list[str]]:
+        path = self._directory / "calls"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for variable in ("SERVEOFF_CONTAINER_CPUS", "SERVEOFF_CONTAINER_MEMORY"):
+        monkeypatch.delenv(variable, raising=False)
+    return Engine(tmp_path / "bin", "docker")
+
+
+@pytest.fixture
+def spec(make_artifact: MakeArtifact, tiny_spec: Callable[..., LaunchSpec]) -> LaunchSpec:
+    return msgspec.structs.replace(
+        tiny_spec(make_artifact("double")),
+        binary=None,
+        image="example/server:1.2",
+        entrypoint="serve",
+        argv=("--port", "{port.rest}", "--host", "{host}", "--models", "{mount.store}", "--config", "{file.told.txt}"),
+        ports={"rest": 8080, "management": 8081},
+        mounts={"store": Mount(host_path="/data/a,b", container_path="/models")},
+        env={"LOG": "{work}/log"},
+    )
+
+
+def test_the_exact_run_line(spec: LaunchSpec, tmp_path: Path) -> None:
+    line = container.run_command("docker", "name", "double@tiny.container", tmp_path, spec, {"rest": 23456}, tmp_path / "targets" / "x")
+    assert line == (
+        *("docker", "run", "--detach", "--init", "--name", "name"),
+        *("--label", f"serveoff.workspace={tmp_path}", "--label", "serveoff.target=double@tiny.container"),
+        *("--security-opt", "label=disable"),
+        *("--publish", "127.0.0.1:23456:8080"),
+        *("--mount", 'type=bind,"source=/data/a,b",target=/models,readonly'),
+        *("--mount", f"type=bind,source={tmp_path}/targets/x/files,target=/serveoff/files,readonly"),
+        *("--env", "LOG=/tmp/log"),
+        *("--entrypoint", "serve", "example/server:1.2"),
+        *("--port", "8080", "--host", "0.0.0.0", "--models", "/models", "--config", "/serveoff/files/told.txt"),
+    )
+
+
+def test_limits_come_from_the_environment(spec: LaunchSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVEOFF_CONTAINER_CPUS", "2")
+    monkeypatch.setenv("SERVEOFF_CONTAINER_MEMORY", "4g")
+    line = container.run_command("docker", "name", "id", tmp_path, spec, {"rest": 1}, tmp_path)
+    assert line[line.index("--cpus") : line.index("--entrypoint")] == ("--cpus", "2", "--memory", "4g")
+
+
+def test_start_writes_the_files_and_publishes_only_what_a_client_needs(
+    engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
+) -> None:
+    work = workspace.targets / "double@tiny.container"
+    target = LAUNCHER.start(work.name, spec, make_artifact("other"), work)
+    assert (target.launcher, target.pid) == ("container", None)
+    assert target.container is not None
+    assert target.container.startswith("serveoff-double-tiny.container-")
+    published = [word for word in target.command if word.startswith("127.0.0.1:")]
+    assert published == [f"127.0.0.1:{target.endpoints[0].port}:8080"]
+    assert (work / "files" / "told.txt").read_text() == "port 8080, {not.a.slot}"
+    assert list(target.command[1:]) in engine.calls
+    assert ["rm", "--force", "--volumes", target.container] in engine.calls[: engine.calls.index(list(target.command[1:]))]
+
+
+def test_a_refused_start_says_why_and_how_to_try_by_hand(
+    engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
+) -> None:
+    said = "Unable to find image\ndocker: Error response from daemon: manifest unknown\n\nRun 'docker run --help' for more information\n"
+    engine.answer([{"to": ["run"], "err": said, "code": 125}, {"to": ["inspect"], "code": 1}])
+    with pytest.raises(
+        NotReadyError, match=r"could not start example/server:1.2: docker: Error response from daemon: manifest unknown"
+    ) as e:
+        LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
+    assert e.value.hint.startswith("try it by hand: docker run --detach")
+    assert engine.calls[-2][:2] == ["rm", "--force"]
+
+
+def test_alive_exit_reason_and_stop(engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> None:
+    target = LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
+    running = ["inspect", "--format", "{{.State.Running}}"]
+    engine.answer([{"to": running, "out": "true\n"}])
+    assert LAUNCHER.alive(target)
+    state = ["inspect", "--format", "{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}"]
+    engine.answer(
+        [{"to": running, "out": "false\n"}, {"to": state, "out": "false 137 true\n"}, {"to": ["logs"], "err": "no memory left\n"}]
+    )
+    assert not LAUNCHER.alive(target)
+    reason = LAUNCHER.exit_reason(target)
+    assert "SIGKILL, exit 137" in reason
+    assert "out of memory" in reason
+    assert reason.endswith("  no memory left")
+    engine.answer([{"to": ["inspect"], "code": 1}])
+    assert "removed" in LAUNCHER.exit_reason(target)
+    LAUNCHER.stop(target)  # gone already
+    assert engine.calls[-1][0] == "inspect"
+
+
+def test_stop_that_removes_nothing_is_an_error(engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> None:
+    target = LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
+    engine.answer([{"to": ["inspect"], "out": "0123\n"}])
+    with pytest.raises(NotReadyError, match="could not be removed"):
+        LAUNCHER.stop(target)
+    calls = [call[0] for call in engine.calls]
+    assert calls[-4:] == ["stop", "logs", "rm", "inspect"]
+
+
+def test_sweep_finds_containers_by_their_label(engine: Engine, workspace: Workspace) -> None:
+    listing = ["ps", "--all", "--filter", f"label=serveoff.workspace={workspace.root}"]
+    engine.answer([{"to": listing, "out": "serveoff-a\nserveoff-b\n"}])
+    assert LAUNCHER.sweep(workspace.root) == ["container serveoff-a", "container serveoff-b"]
+    assert [call[-1] for call in engine.calls if call[0] == "rm"] == ["serveoff-a", "serveoff-b"]
+
+
+class TestUnavailable:
+    def test_an_engine_that_answers(self, engine: Engine) -> None:
+        assert LAUNCHER.unavailable() is None
+        assert engine.calls == [["ps", "--quiet"]]
+
+    def test_no_command_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert LAUNCHER.unavailable() == "no container engine: neither docker nor podman is on PATH; install one of them"
+        assert LAUNCHER.sweep(workspace.root) == []
+
+    def test_a_client_without_an_engine(self, engine: Engine, spec: LaunchSpec, make_artifact: MakeArtifact, tmp_path: Path) -> None:
+        engine.answer([{"to": [], "err": "Cannot connect to the Docker daemon at unix:///x.sock. Is it running?\n", "code": 1}])
+        reason = LAUNCHER.unavailable()
+        assert reason is not None
+        assert "docker: Cannot connect to the Docker daemon at unix:///x.sock" in reason
+        assert "start it" in reason
+        with pytest.raises(MissingToolError, match="Cannot connect"):
+            LAUNCHER.start("t", spec, make_artifact("other"), tmp_path / "targets" / "t")
+
+    def test_podman_where_docker_has_no_engine(self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        engine.answer([{"to": [], "code": 1}])
+        podman = Engine(tmp_path / "podman", "podman")
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{tmp_path / 'podman'}")
+        assert LAUNCHER.unavailable() is None
+        assert podman.calls == [["ps", "--quiet"]]
+
+    def test_an_engine_that_hangs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "docker").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+        (tmp_path / "docker").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(container, "_ANSWER_S", 0.3)
+        reason = LAUNCHER.unavailable()
+        assert reason is not None
+        assert "docker: no answer within 0.3 s" in reason
