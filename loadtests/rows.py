@@ -28,7 +28,7 @@ def rows_json(manifest: Manifest, inputs: Tensors) -> bytes:
         (rows,) = columns.values()
     else:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return _dumps({"instances": rows})
+    return _dumps({"instances": rows}, inputs)
 
 
 def rows_from_json(manifest: Manifest, reply: bytes) -> dict[str, Array]:
@@ -54,6 +54,8 @@ def _column(spec: TensorSpec, inputs: Tensors) -> list[Any]:
     if spec.name not in inputs:
         raise ValueError(f"input {spec.name!r} is missing, there are {sorted(inputs)}")
     array = inputs[spec.name]
+    if array.ndim == 0:
+        raise ValueError(f"input {spec.name!r} has no rows, it is a scalar")
     rows: list[Any] = _texts(array.tolist()) if spec.dtype == "string" else _numbers(spec, array).tolist()
     return rows
 
@@ -71,17 +73,22 @@ def shortest(array: Array) -> Array:
     wrong that way: these keep all their digits.
     """
     import numpy as np
+    import orjson
 
     if array.dtype.itemsize == 8:
         return array
-    short = array.astype("U").astype(np.float64)
-    with np.errstate(over="ignore"):
-        back = short.astype(array.dtype)
-    return np.where((back == array) | np.isnan(array), short, array.astype(np.float64))
+    text = orjson.dumps(np.ascontiguousarray(array, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
+    short = np.array(orjson.loads(text), np.float64).reshape(array.shape)  # NaN and infinity are null in this text, and NaN in this array
+    return np.where(short.astype(np.float32) == array, short, array.astype(np.float64))
 
 
-def _dumps(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+def _dumps(value: Any, inputs: Tensors) -> bytes:
+    import numpy as np
+    import orjson
+
+    if all(np.isfinite(array).all() for array in inputs.values() if array.dtype.kind == "f"):
+        return orjson.dumps(value)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()  # NaN and Infinity as bare words, as the servers read them
 
 
 def _loads(reply: bytes) -> Any:
@@ -125,7 +132,13 @@ def _array(spec: TensorSpec, rows: list[Any]) -> Array:
     try:
         if spec.dtype == "string":
             return _bytes_array(rows)
-        return np.array(rows, spec.dtype)
+        # With the dtype named at once, numpy would take null and text for numbers, and cut fractions off.
+        whole = spec.dtype.lstrip("u").startswith("int")
+        found = np.array(rows, object if whole else None)
+        fits = all(type(value) is int for value in found.flat) if whole else found.dtype.kind in ("b" if spec.dtype == "bool" else "fiu")
+        if found.size and not fits:
+            raise ValueError(f"it is {str(rows)[:100]}")
+        return found.astype(spec.dtype)
     except (TypeError, ValueError, OverflowError, KeyError, binascii.Error) as error:
         raise ValueError(f"output {spec.name!r} is no {spec.dtype} tensor: {error}") from error
 
@@ -146,4 +159,6 @@ def _bytes_array(rows: list[Any]) -> Array:
 def _from_texts(value: Any) -> Any:
     if isinstance(value, list):
         return [_from_texts(item) for item in value]
-    return base64.b64decode(value["b64"], validate=True) if isinstance(value, dict) else value.encode()
+    if isinstance(value, str):
+        return value.encode()
+    return base64.b64decode(value["b64"], validate=True)
