@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
+import psutil
 import pytest
 
 from loadtests import child, handover, measure
 from loadtests.handover import Facts, Payloads
 from loadtests.measure import Records
 from loadtests.profiles import complete, resolve
-from serveoff import process, storage
-from serveoff.contract import CellJob, Endpoint, LoadPlan, ProfileChoice, Target
+from serveoff import host, process, reference, storage
+from serveoff.contract import (
+    CellJob,
+    Endpoint,
+    LoadPlan,
+    Manifest,
+    Parity,
+    ParityCheck,
+    ProfileChoice,
+    Skip,
+    Skips,
+    Target,
+    TensorSpec,
+    Tolerance,
+)
+from serveoff.workspace import Workspace
 
 REPLY = b'{"predictions": [[0.5, 0.5]]}'
 BODIES = tuple(b'{"instances": [[%d.0]]}' % number for number in range(64))
@@ -148,9 +167,9 @@ def grpc_stand_in() -> Iterator[GrpcStandIn]:
     server.stop(0).wait()
 
 
-def target(port: int, protocol: str = "tfs_rest") -> Target:
+def target(port: int, protocol: str = "tfs_rest", target_id: str = "m.pytorch.onnx.float32@stand_in.process") -> Target:
     return Target(
-        id="m.pytorch.onnx.float32@stand_in.process",
+        id=target_id,
         server="stand_in",
         launcher="process",
         artifact_id="m.pytorch.onnx.float32",
@@ -162,6 +181,14 @@ def target(port: int, protocol: str = "tfs_rest") -> Target:
         started_at="2026-01-01T00:00:00+00:00",
         ready_s=0.1,
     )
+
+
+MakeTarget = Callable[..., Target]
+
+
+@pytest.fixture
+def make_target() -> MakeTarget:
+    return target
 
 
 @dataclass(frozen=True)
@@ -209,3 +236,80 @@ def run_load(tmp_path: Path) -> Load:
         )
 
     return run
+
+
+Mode = Literal["good", "wrong", "wrong_later", "dies", "fails", "slow"]
+ServeModel = Callable[[Mode], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def model_workspace(tmp_path: Path) -> Workspace:
+    """With one exported artifact: y = [sum(x), x[0]] of four float32 values."""
+    directory = tmp_path / "artifacts" / "sums.pytorch.onnx.float32"
+    inputs = np.random.default_rng(5).normal(size=(100, 4)).astype(np.float32)
+    outputs = np.stack([inputs.sum(axis=1), inputs[:, 0]], axis=1)
+    reference.save(
+        directory / "reference.npz", reference.Reference(inputs={"x": inputs}, outputs={"y": outputs}, labels=np.zeros(100, np.int64))
+    )
+    check = ParityCheck(case="samples", output="y", batch=100, max_abs=0, max_rel=0, passed=True)
+    manifest = Manifest(
+        model="sums",
+        framework="pytorch",
+        format="onnx",
+        precision="float32",
+        serve_file="model.onnx",
+        files=(),
+        inputs=(TensorSpec(name="x", dtype="float32", shape=(None, 4)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=(None, 2)),),
+        options={},
+        parity=Parity(tolerance=Tolerance(atol=1e-4, rtol=1e-4, source="test"), checks=(check,)),
+        weights_sha256="0",
+        size_bytes=1,
+        export_s=1,
+        peak_memory_bytes=1,
+        command=(),
+        created_at="2026-01-01T00:00:00+00:00",
+        host=host.facts(),
+    )
+    storage.write(directory / "manifest.json", manifest)
+    storage.write(tmp_path / "targets" / "skips.json", Skips(skips=(Skip(stage="serving", what="tfserving", reason="no image"),)))
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def serve_model(model_workspace: Workspace) -> Iterator[ServeModel]:
+    """Start a stand-in model server and put it on record as a running target."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(mode: Mode) -> subprocess.Popen[str]:
+        server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("stand_in_model.py")), mode], stdout=subprocess.PIPE, text=True
+        )
+        started.append(server)
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        target_id = f"sums.pytorch.onnx.float32@{mode}.process"
+        target = Target(
+            id=target_id,
+            server=mode,
+            launcher="process",
+            artifact_id="sums.pytorch.onnx.float32",
+            artifact_path=str(model_workspace.artifacts / "sums.pytorch.onnx.float32"),
+            endpoints=(Endpoint(protocol="tfs_rest", host="127.0.0.1", port=port, model_name="sums"),),
+            threads=1,
+            pid=server.pid,
+            pid_started_at=psutil.Process(server.pid).create_time(),
+            log=str(model_workspace.targets / target_id / "log.txt"),
+            command=(),
+            started_at="2026-01-01T00:00:00+00:00",
+            ready_s=0.1,
+        )
+        storage.write(model_workspace.targets / target_id / "target.json", target)
+        return server
+
+    yield start
+    for server in started:
+        server.kill()
+        server.wait()
+        assert server.stdout is not None
+        server.stdout.close()

@@ -1,0 +1,156 @@
+"""Whole load tests, with real Locust processes, on stand-in model servers in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from rich.console import Console as RichConsole
+
+from loadtests import plan, run
+from loadtests.measure import percentiles_us
+from serveoff import storage
+from serveoff.console import Bar, Console
+from serveoff.contract import (
+    Cell,
+    LoadPlan,
+    RunResult,
+    Skip,
+)
+from serveoff.errors import NotReadyError
+from serveoff.selection import Selection
+from serveoff.workspace import Workspace
+
+if TYPE_CHECKING:
+    from .conftest import Mode, ServeModel
+
+pytestmark = pytest.mark.integration
+
+SHORT = plan.make(["closed:users=4,duration_s=0.6"], warmup_s=0.2, timeout_s=5)
+
+
+def load(workspace: Workspace, chosen: LoadPlan = SHORT, selection: Selection | None = None) -> tuple[Path, RunResult]:
+    directory = run.load_test(selection or Selection(), chosen, workspace, Console(quiet=True))
+    return directory, storage.read(directory / "run.json", RunResult)
+
+
+def cell_of(result: RunResult, server: str) -> Cell:
+    (cell,) = (c for c in result.cells if c.target.server == server)
+    return cell
+
+
+def test_good_and_bad_targets_in_one_run(model_workspace: Workspace, serve_model: ServeModel) -> None:
+    """One dies, one answers wrongly from the start, one later, one fails: each has its reason; the good one has its numbers."""
+    modes: tuple[Mode, ...] = ("good", "wrong", "wrong_later", "dies", "fails")
+    for mode in modes:
+        serve_model(mode)
+    directory, result = load(model_workspace)
+    assert {c.target.server: c.verdict for c in result.cells} == {
+        "good": "VALID",
+        "wrong": "INVALID",
+        "wrong_later": "INVALID",
+        "dies": "INVALID",
+        "fails": "INVALID",
+    }, [c.reasons for c in result.cells]
+    assert result.skips == (Skip(stage="serving", what="tfserving", reason="no image"),)
+    assert result.plan == SHORT
+
+    good = cell_of(result, "good")
+    assert good.reasons == ()
+    assert good.measurement is not None
+    assert good.measurement.requests > 20
+    assert good.measurement.connections == 4
+    assert good.measurement.cut_s[0] == pytest.approx(0.2)
+    assert percentiles_us(good.measurement.latency_hdr, [50])[50] > 0
+    assert good.live_check.passed
+    assert {c.batch for c in good.live_check.checks} == {1, 3, 8}
+    assert good.payload_bytes > 40
+    assert good.reply_bytes > 20
+    assert good.encoding == "json"
+    with np.load(directory / good.measurement.raw) as raw:
+        assert len(raw["due_ns"]) >= good.measurement.requests
+    cell_files = {p.name for p in (directory / good.measurement.raw).parent.iterdir()}
+    assert {"job.json", "facts.json", "records.npz", "locust.log", "locust_stats.csv", "locust_failures.csv"} <= cell_files
+
+    wrong = cell_of(result, "wrong")
+    assert wrong.measurement is None, "a wrong answer is not loaded"
+    assert wrong.reasons[0].startswith("wrong answer before the load: live, 1 row, output y: 1 of 2 values differ")
+    assert not wrong.live_check.passed
+
+    later = cell_of(result, "wrong_later")
+    assert later.reasons[0].startswith("wrong answer under load: payload ")
+    assert later.measurement is not None
+    assert later.measurement.errors["wrong answer"] > 0
+
+    died = cell_of(result, "dies")
+    assert died.reasons[0].startswith("the target died under load: ")
+    assert died.measurement is not None
+    assert set(died.measurement.errors) == {"connection"}
+
+    failed = cell_of(result, "fails")
+    assert failed.measurement is not None
+    assert set(failed.measurement.errors) == {"http-503"}
+    assert any('most with http-503: {"error": "overloaded"}' in reason for reason in failed.reasons)
+
+
+def test_every_profile_of_the_plan_gets_a_cell_and_the_rate_must_be_delivered(model_workspace: Workspace, serve_model: ServeModel) -> None:
+    serve_model("slow")
+    profiles = ["constant:rate_rps=40,duration_s=0.6,connections=16", "constant:rate_rps=400,duration_s=0.6,connections=2"]
+    _, result = load(model_workspace, plan.make(profiles, warmup_s=0.2, timeout_s=5))
+    calm, flooded = result.cells
+    assert calm.verdict == "VALID", calm.reasons
+    assert calm.measurement is not None
+    assert calm.measurement.offered_rps == pytest.approx(40)
+    assert flooded.verdict == "INVALID"
+    assert any("requests that were due could be sent" in reason for reason in flooded.reasons)
+    assert flooded.measurement is not None
+    assert flooded.measurement.unsent > 100
+    assert calm.measurement.raw != flooded.measurement.raw
+
+
+def test_filters_and_targets_that_are_gone(model_workspace: Workspace, serve_model: ServeModel) -> None:
+    with pytest.raises(NotReadyError, match=r"^nothing is being served$") as caught:
+        load(model_workspace)
+    assert "make serve" in caught.value.hint
+    serve_model("good")
+    for selection in (Selection(servers=("dies",)), Selection(protocols=("grpc",)), Selection(formats=("tflite",))):
+        with pytest.raises(NotReadyError, match="none of the 1 running targets passes the filters"):
+            load(model_workspace, selection=selection)
+    gone = serve_model("slow")
+    gone.kill()
+    gone.wait()
+    _, result = load(model_workspace, selection=Selection(protocols=("rest",)))
+    assert [c.target.server for c in result.cells] == ["good"], "what had ended before is not part of the load test"
+
+
+class InterruptedConsole(Console):
+    """Presses Ctrl-C when the first cell is finished."""
+
+    @contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Bar]:
+        yield InterruptedBar(RichConsole(quiet=True), title, total, None)
+
+
+class InterruptedBar(Bar):
+    def advance_to(self, done: int, note: str = "") -> None:
+        raise KeyboardInterrupt
+
+
+def test_what_was_finished_survives_an_interruption(model_workspace: Workspace, serve_model: ServeModel) -> None:
+    serve_model("good")
+    with pytest.raises(KeyboardInterrupt):
+        run.load_test(
+            Selection(), plan.make(["closed:users=2,duration_s=0.5", "closed"], warmup_s=0.1), model_workspace, InterruptedConsole()
+        )
+    (left,) = model_workspace.runs.glob("*/run.json")
+    assert [c.profile.options["users"] for c in storage.read(left, RunResult).cells] == [2]
+
+
+def test_runs_of_one_second_do_not_share_a_directory(model_workspace: Workspace) -> None:
+    names = [run._new_directory(model_workspace).name for _ in range(5)]
+    assert len(set(names)) == 5
+    assert names == sorted(names)
