@@ -6,9 +6,11 @@ import asyncio
 import os
 import sys
 
+import serveoff
 from serveoff.errors import ServeoffError
 
 from . import flags as command_line
+from .status import ServingError
 
 
 def main() -> None:
@@ -17,13 +19,19 @@ def main() -> None:
         sys.stdout.write(command_line.usage() + "\n")
         return
     try:
-        flags, unknown = command_line.parse(arguments)
+        flags, unknown = command_line.parse(arguments, os.environ)
+        if flags.version:
+            sys.stdout.write(f"serveoff {serveoff.__version__}, speaks TensorFlow ModelServer's protocols\n")
+            return
         for argument in unknown:
             sys.stdout.write(f"{command_line.unknown_text(argument)}\n{command_line.usage()}\n")
         _serve(flags)
     except ServeoffError as error:
         sys.stderr.write(error.message + "\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         _leave(error.exit_code)
+    except ServingError as error:
+        sys.stderr.write(f"Failed to start server. Error: {error}\n")
+        _leave(1)
     _leave(0)
 
 

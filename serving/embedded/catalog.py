@@ -114,6 +114,9 @@ class Catalog:
     def status_of(self, name: str, version: int) -> VersionStatus | None:
         return self._models.get(name, _NOTHING).statuses.get(version)
 
+    def knows(self, name: str) -> bool:
+        return name in self._models
+
     def known(self, name: str) -> list[VersionStatus]:
         return list(self._models.get(name, _NOTHING).statuses.values())
 

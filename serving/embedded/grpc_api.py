@@ -1,32 +1,27 @@
-"""PredictionService and ModelService over grpc.aio, with serveoff's own copies of the messages (no TensorFlow in the process)."""
+"""PredictionService and ModelService, with serveoff's own copies of the messages (no TensorFlow in the process)."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from serveoff.wire import tensors
 from serveoff.wire import tfs_pb2 as pb
 
-from . import log, metadata
+from . import inference, log, metadata
 from .catalog import Catalog
+from .metrics import Metrics
+from .reload import Reloader
 from .servable import DEFAULT_SIGNATURE, Servable, check_inputs, filter_outputs, signature_of
 from .status import Code, ServingError, from_exception, invalid
 
-OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),  # else a second server would quietly share the port
-)
-_PREDICTION = "/tensorflow.serving.PredictionService/"
-_MODEL = "/tensorflow.serving.ModelService/"
-_STATUS = {code.value[0]: code for code in grpc.StatusCode}
-_MAX_MESSAGE_BYTES = 1024
-_TRUNCATED = "...TRUNCATED"
+PREDICTION = "/tensorflow.serving.PredictionService/"
+MODEL = "/tensorflow.serving.ModelService/"
 
 Method = Callable[[Any, "float | None"], Awaitable[Any]]
 
@@ -34,33 +29,61 @@ Method = Callable[[Any, "float | None"], Awaitable[Any]]
 @dataclass(frozen=True, slots=True)
 class GrpcApi:
     catalog: Catalog
+    metrics: Metrics
+    reloader: Reloader
     tensor_content: bool = False
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        methods: dict[str, tuple[Any, Method]] = {
-            _PREDICTION + "Predict": (pb.PredictRequest, self.predict),
-            _PREDICTION + "GetModelMetadata": (pb.GetModelMetadataRequest, self.get_model_metadata),
-            _MODEL + "GetModelStatus": (pb.GetModelStatusRequest, self.get_model_status),
+    def methods(self) -> dict[str, tuple[Any, Method]]:
+        """Full method name -> the request's message class and what answers it."""
+        return {
+            PREDICTION + "Predict": (pb.PredictRequest, self.predict),
+            PREDICTION + "Classify": (pb.ClassificationRequest, self.classify),
+            PREDICTION + "Regress": (pb.RegressionRequest, self.regress),
+            PREDICTION + "MultiInference": (pb.MultiInferenceRequest, self.multi_inference),
+            PREDICTION + "GetModelMetadata": (pb.GetModelMetadataRequest, self.get_model_metadata),
+            MODEL + "GetModelStatus": (pb.GetModelStatusRequest, self.get_model_status),
+            MODEL + "HandleReloadConfigRequest": (pb.ReloadConfigRequest, self.reload),
         }
-        return _Handlers({name: grpc.unary_unary_rpc_method_handler(_call(*method)) for name, method in methods.items()})
 
-    def find(self, spec: pb.ModelSpec) -> Servable:
-        """The servable of a ModelSpec. Raises ServingError."""
-        if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
-        choice = spec.WhichOneof("version_choice")
-        return self.catalog.find(
-            spec.name,
-            spec.version.value if choice == "version" else None,
-            spec.version_label if choice == "version_label" else None,
-        )
+    async def answer(self, name: str, kind: Any, method: Method, data: bytes, timeout_s: float | None) -> bytes:
+        """The reply to one call of `methods`. Raises ServingError, whatever happens."""
+        start, request = time.perf_counter(), None
+        try:
+            request = kind.FromString(data)
+            reply = bytes((await method(request, timeout_s)).SerializeToString())
+            failure = None
+        except DecodeError:
+            failure = ServingError(Code.INTERNAL, f"the request is not a {kind.DESCRIPTOR.name} message")
+        except ServingError as error:
+            failure = error
+        except Exception as error:  # a bad request must never take the server down, whatever it finds
+            log.error(f"{name}: {type(error).__name__}: {error}")
+            failure = from_exception(error)
+        self._count(name, request, failure, time.perf_counter() - start)
+        if failure is not None:
+            raise failure
+        return reply
 
-    async def predict(self, request: pb.PredictRequest, timeout_s: float | None) -> pb.PredictResponse:
+    def _count(self, name: str, request: Any, failure: ServingError | None, seconds: float) -> None:
+        model = _model_of(request)
+        if name.startswith(PREDICTION) and self.catalog.knows(model):
+            code = Code.OK if failure is None else failure.code
+            self.metrics.request(model, name.removeprefix(PREDICTION), "GRPC", code.name, seconds)
+
+    def find(self, request: Any) -> Servable:
+        """The servable of the request's ModelSpec. Raises ServingError."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         spec = request.model_spec
-        servable = self.find(spec)
-        name = spec.signature_name or DEFAULT_SIGNATURE
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        choice = spec.WhichOneof("version_choice")
+        version = spec.version.value if choice == "version" else None
+        return self.catalog.find(spec.name, version, spec.version_label if choice == "version_label" else None)
+
+    async def predict(self, request: pb.PredictRequest, timeout_s: float | None) -> pb.PredictResponse:
+        servable = self.find(request)
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = signature_of(servable, name)
         inputs = {}
         for alias, proto in request.inputs.items():
@@ -72,11 +95,30 @@ class GrpcApi:
         names = filter_outputs(signature, list(request.output_filter))
         outputs = await servable.run(name, inputs, timeout_s)
         reply = pb.PredictResponse()
-        reply.model_spec.name = spec.name
-        reply.model_spec.signature_name = name
-        reply.model_spec.version.value = servable.version
+        _name(reply.model_spec, servable, name)
         for alias in names:
             tensors.write(reply.outputs[alias], outputs[alias], content=self.tensor_content)
+        return reply
+
+    async def classify(self, request: pb.ClassificationRequest, timeout_s: float | None) -> pb.ClassificationResponse:
+        servable, reply = self.find(request), pb.ClassificationResponse()
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        inference.fill_classifications(await inference.classify(servable, name, request.input, timeout_s), reply.result)
+        _name(reply.model_spec, servable, name)
+        return reply
+
+    async def regress(self, request: pb.RegressionRequest, timeout_s: float | None) -> pb.RegressionResponse:
+        servable, reply = self.find(request), pb.RegressionResponse()
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        inference.fill_regressions(await inference.regress(servable, name, request.input, timeout_s), reply.result)
+        _name(reply.model_spec, servable, name)
+        return reply
+
+    async def multi_inference(self, request: pb.MultiInferenceRequest, timeout_s: float | None) -> pb.MultiInferenceResponse:
+        if not request.tasks:
+            raise invalid("Missing ModelSpec")
+        reply = pb.MultiInferenceResponse()
+        await inference.multi(self.find(request.tasks[0]), request, timeout_s, reply)
         return reply
 
     async def get_model_metadata(self, request: pb.GetModelMetadataRequest, _timeout_s: float | None) -> pb.GetModelMetadataResponse:
@@ -88,56 +130,41 @@ class GrpcApi:
             if field != metadata.SIGNATURE_DEF:
                 raise invalid(f"Metadata field {field} is not supported")
         reply = pb.GetModelMetadataResponse()
-        metadata.fill_metadata(self.find(request.model_spec), reply)
+        metadata.fill_metadata(self.find(request), reply)
         return reply
 
     async def get_model_status(self, request: pb.GetModelStatusRequest, _timeout_s: float | None) -> pb.GetModelStatusResponse:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         spec = request.model_spec
-        version = spec.version.value if spec.HasField("version") else None
         reply = pb.GetModelStatusResponse()
+        version = spec.version.value if spec.HasField("version") else None
         metadata.fill_status(self.catalog.statuses(spec.name, version), reply)
         return reply
 
-
-class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    def __init__(self, methods: dict[str, Any]) -> None:
-        self._methods = methods
-
-    def service(self, handler_call_details: Any) -> Any:
-        return self._methods.get(handler_call_details.method)
-
-
-def _call(kind: Any, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    """Bytes in, bytes out: messages are read and written here, so that every failure has our own code and text."""
-
-    async def handle(data: bytes, context: Any) -> bytes:
-        try:
-            reply = await method(kind.FromString(data), context.time_remaining())
-            return bytes(reply.SerializeToString())
-        except DecodeError:
-            failure = ServingError(Code.INTERNAL, f"the request is not a {kind.DESCRIPTOR.name} message")
-        except ServingError as error:
-            failure = error
-        except Exception as error:  # a bad request must never take the server down, whatever it finds
-            log.error(f"{kind.DESCRIPTOR.name}: {type(error).__name__}: {error}")
-            failure = from_exception(error)
-        await context.abort(_STATUS[failure.code], _shortened(failure.message))
-        raise AssertionError
-
-    return handle
+    async def reload(self, request: pb.ReloadConfigRequest, _timeout_s: float | None) -> pb.ReloadConfigResponse:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid("ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently supported")
+        before = {name: self.metrics.total(name) for name in request.metric_names}
+        await asyncio.to_thread(self.reloader.apply, request.config)
+        reply = pb.ReloadConfigResponse()
+        reply.status.SetInParent()
+        for name, count in before.items():
+            after = self.metrics.total(name)
+            if count is not None and after is not None:
+                reply.metric.add(name=name, int64_value_increase=after - count)
+        return reply
 
 
-def _shortened(message: str) -> str:
-    data = message.encode("utf-8", "replace")
-    if len(data) <= _MAX_MESSAGE_BYTES:
-        return message
-    return data[: _MAX_MESSAGE_BYTES - len(_TRUNCATED)].decode("utf-8", "ignore") + _TRUNCATED
+def _name(spec: pb.ModelSpec, servable: Servable, signature: str) -> None:
+    spec.name = servable.name
+    spec.signature_name = signature
+    spec.version.value = servable.version
 
 
-def server(api: GrpcApi) -> Any:
-    """A grpc.aio server with everything registered; ports are the caller's business."""
-    result = grpc.aio.server(options=OPTIONS)
-    result.add_generic_rpc_handlers((api.handlers(),))
-    return result
+def _model_of(request: Any) -> str:
+    if request is None:
+        return ""
+    if isinstance(request, pb.MultiInferenceRequest):
+        return request.tasks[0].model_spec.name if request.tasks else ""
+    return str(request.model_spec.name) if hasattr(request, "model_spec") else ""

@@ -41,11 +41,11 @@ class PredictBody:
         if "instances" in doc:
             instances = doc["instances"]
             if "inputs" in doc:
-                raise _malformed(doc, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist ")
+                raise malformed(doc, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist ")
             if not isinstance(instances, list):
-                raise _malformed(doc, "Excepting 'instances' to be an list/array")
+                raise malformed(doc, "Excepting 'instances' to be an list/array")
             if not instances:
-                raise _malformed(doc, "No values in 'instances' array")
+                raise malformed(doc, "No values in 'instances' array")
             self.row = True
             return self._fast_rows(instances, dtypes) or _rows(self._exact("instances"), dtypes)
         if "inputs" in doc:
@@ -155,18 +155,18 @@ def parse(body: bytes) -> tuple[dict[str, Any], bool]:
     if not fast:
         doc = json_strict.read(body)
     if not isinstance(doc, dict):
-        raise _malformed(doc, "Is not object")
+        raise malformed(doc, "Is not object")
     return doc, fast
 
 
 def signature_name(doc: dict[str, Any]) -> str:
     name = doc.get("signature_name", "")
     if not isinstance(name, str):
-        raise _malformed(doc, "not formatted correctly. 'signature_name' key must be a string value.")
+        raise malformed(doc, "not formatted correctly. 'signature_name' key must be a string value.")
     return name
 
 
-def _malformed(value: Any, sentence: str) -> ServingError:
+def malformed(value: Any, sentence: str) -> ServingError:
     return invalid(f"JSON Value: {quote(value)} {sentence}")
 
 

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import log
 from .catalog import Catalog, State, VersionStatus
-from .loading import load
-from .servable import Servable
+from .loading import LoadOptions, load
+from .servable import Means, Servable
 from .status import Code, ServingError
 from .versions import ModelConfig, scan
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How versions are found and loaded. `poll_s`: 0 looks once, a negative value never."""
+class LifecycleOptions:
+    """When versions are looked for and loaded. `poll_s`: 0 looks once, a negative value never."""
 
-    threads: int
-    prefer_tflite: bool = False
     poll_s: float = 1.0
     max_retries: int = 5
     retry_interval_s: float = 60.0
@@ -34,19 +31,19 @@ class LoadOptions:
 
 
 class Lifecycle:
-    def __init__(self, catalog: Catalog, options: LoadOptions, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, catalog: Catalog, options: LifecycleOptions, load_options: LoadOptions, means: Means) -> None:
         self._catalog = catalog
         self._options = options
-        self._pool = pool
+        self._load_options = load_options
+        self._means = means
         self._lock = threading.Lock()
         self._configs: dict[str, ModelConfig] = {}
         self._wanted: dict[str, dict[int, Path]] = {}
-        self._ended = threading.Event()
+        self.ended = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="versions", daemon=True)
 
-    def start(self, configs: Sequence[ModelConfig]) -> None:
-        self.configure(configs)
+    def start(self) -> None:
         self._thread.start()
 
     def configure(self, configs: Sequence[ModelConfig]) -> None:
@@ -63,7 +60,7 @@ class Lifecycle:
 
     def close(self) -> None:
         """Stop watching, and close every model once its last request is done."""
-        self._ended.set()
+        self.ended.set()
         self._wake.set()
         for servable in self._catalog.all_servables():
             self._catalog.set_status(servable.name, VersionStatus(servable.version, State.END))
@@ -71,7 +68,7 @@ class Lifecycle:
 
     def wait_until_loaded(self, names: Sequence[str]) -> list[tuple[str, VersionStatus]]:
         """Block until every named model has versions and none of them is still being loaded; the failed ones are returned."""
-        self._catalog.wait_for(lambda: self._ended.is_set() or all(self._settled(name) for name in names))
+        self._catalog.wait_for(lambda: self.ended.is_set() or all(self._settled(name) for name in names))
         return [
             (name, status)
             for name in names
@@ -81,7 +78,7 @@ class Lifecycle:
 
     def interrupt(self) -> None:
         """Let `wait_until_loaded` return now."""
-        self._ended.set()
+        self.ended.set()
         self._catalog.touch()
 
     def _settled(self, name: str) -> bool:
@@ -90,10 +87,10 @@ class Lifecycle:
         return bool(wanted) and all(s is not None and s.state in (State.AVAILABLE, State.END) for s in statuses)
 
     def _watch(self) -> None:
-        while not self._ended.is_set():
+        while not self.ended.is_set():
             woken = self._wake.wait(self._options.poll_s if self._options.poll_s > 0 else None)
             self._wake.clear()
-            if self._ended.is_set():
+            if self.ended.is_set():
                 return
             if woken:
                 self._reconcile()
@@ -148,7 +145,7 @@ class Lifecycle:
             if attempt:
                 log.info(f"Retrying to load {{name: {name} version: {version}}}, retry {attempt}")
             try:
-                servable = load(name, version, path, threads=options.threads, prefer_tflite=options.prefer_tflite, pool=self._pool)
+                servable = load(name, version, path, self._load_options, self._means)
                 options.prepare(servable, path)
             except ServingError as error:
                 failure = error
@@ -162,7 +159,7 @@ class Lifecycle:
                 self._wake.set()
                 return
             last = attempt == options.max_retries
-            if last or self._ended.wait(options.retry_interval_s) or version not in self._wanted.get(name, {}):
+            if last or self.ended.wait(options.retry_interval_s) or version not in self._wanted.get(name, {}):
                 break
         self._catalog.set_status(name, VersionStatus(version, State.END, failure))
         self._wake.set()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serveoff.registry import RUNTIMES
 
-from .servable import Servable
-from .status import ServingError, from_exception, not_found
+from . import text_protos
+from .batching import BatchOptions
+from .servable import Means, Servable
+from .status import from_exception, not_found
 
 if TYPE_CHECKING:
     from serveoff.plugins import Runtime
+
+BATCHING_FILE = "batching_params.pbtxt"
 
 
 @functools.cache
@@ -35,13 +39,24 @@ def runtime_for(directory: Path, *, prefer_tflite: bool) -> str:
     raise not_found(f"Could not find a model at the supplied path: {directory}. Looked for: {files}")
 
 
-def load(name: str, version: int, directory: Path, *, threads: int, prefer_tflite: bool, pool: ThreadPoolExecutor) -> Servable:
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How versions are loaded. With `per_model_batching` a version brings its own batching file."""
+
+    threads: int
+    prefer_tflite: bool = False
+    batching: BatchOptions | None = None
+    per_model_batching: bool = False
+
+
+def load(name: str, version: int, directory: Path, options: LoadOptions, means: Means) -> Servable:
     """Load one version. Raises ServingError."""
-    runtime = runtime_for(directory, prefer_tflite=prefer_tflite)
+    runtime = runtime_for(directory, prefer_tflite=options.prefer_tflite)
+    batching = options.batching
+    if options.per_model_batching and (directory / BATCHING_FILE).is_file():
+        batching = BatchOptions.from_proto(text_protos.read("BatchingParameters", str(directory / BATCHING_FILE)), options.threads)
     try:
-        model = _runtimes()[runtime].load(directory, threads)
-    except ServingError:
-        raise
+        model = _runtimes()[runtime].load(directory, options.threads)
     except Exception as error:
         raise from_exception(error) from error
-    return Servable(name, version, model, runtime, pool)
+    return Servable(name, version, model, runtime, means, batching)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import log, metadata, urls
+from . import inference, json_examples, log, metadata, urls
 from .catalog import Catalog
-from .json_reply import error_body, predict_body
+from .json_reply import classification_body, error_body, predict_body, regression_body
 from .json_request import PredictBody
+from .metrics import Metrics
 from .servable import DEFAULT_SIGNATURE, check_inputs
 from .status import HTTP_STATUS, Code, ServingError, from_exception, invalid
 
@@ -33,14 +35,21 @@ _CORS: Headers = [
 _NOT_FOUND = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 _ORIGIN = re.compile(rb"https?://")
 
-_parse_route = functools.lru_cache(maxsize=512)(urls.parse)
+_ROUTES_KEPT_BELOW = 256
+"""Longer targets are parsed each time, so that strange ones cannot fill the memory."""
+
+_known_route = functools.lru_cache(maxsize=512)(urls.parse)
 
 
 @dataclass(frozen=True, slots=True)
 class RestApi:
+    """`timeout_s`: how long a model may run, None for ever. `metrics_path`: where the metrics are, empty for nowhere."""
+
     catalog: Catalog
+    metrics: Metrics
     timeout_s: float | None = 30.0
     cors: bool = False
+    metrics_path: str = ""
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,6 +67,8 @@ class RestApi:
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
         if target[:4].lower() != "/v1/":
+            if self.metrics_path and target == self.metrics_path:
+                return 200, [(b"content-type", b"text/plain")], self.metrics.page()
             return 404, [(b"content-type", b"text/html")], _NOT_FOUND
         headers = [_JSON, *_CORS] if self.cors else [_JSON]
         if scope["method"] == "OPTIONS":
@@ -65,14 +76,23 @@ class RestApi:
             return 200 if _ORIGIN.search(origin) else 400, headers, b""
         if b"gzip" in _header(scope, b"content-encoding"):
             body = _unpacked(body)
+        start, route = time.perf_counter(), None
         try:
-            return 200, headers, await self._dispatch(_parse_route(scope["method"], target), body)
+            parse = _known_route if len(target) < _ROUTES_KEPT_BELOW else urls.parse
+            route = parse(scope["method"], target)
+            reply = await self._dispatch(route, body)
+            failure = None
         except ServingError as error:
-            return HTTP_STATUS[error.code], headers, error_body(error.message)
+            failure = error
         except Exception as error:  # a bad request must never take the server down, whatever it finds
             log.error(f"{scope['method']} {target}: {type(error).__name__}: {error}")
             failure = from_exception(error)
+        if route is not None and scope["method"] == "POST" and self.catalog.knows(route.model):
+            code = Code.OK if failure is None else failure.code
+            self.metrics.request(route.model, route.action, "REST", code.name, time.perf_counter() - start)
+        if failure is not None:
             return HTTP_STATUS[failure.code], headers, error_body(failure.message)
+        return 200, headers, reply
 
     async def _dispatch(self, route: urls.Route, body: bytes) -> bytes:
         if route.action == "predict":
@@ -82,7 +102,14 @@ class RestApi:
             return metadata.status_body(self.catalog.statuses(route.model, route.version))
         if route.action == "metadata":
             return metadata.metadata_body(self.catalog.find(route.model, route.version, route.label))
-        raise ServingError(Code.UNIMPLEMENTED, f"{route.action} is not implemented")
+        return await self._infer(route, body)
+
+    async def _infer(self, route: urls.Route, body: bytes) -> bytes:
+        name, examples = json_examples.read(body)
+        servable = self.catalog.find(route.model, route.version, route.label)
+        if route.action == "classify":
+            return classification_body(await inference.classify(servable, name, examples, self.timeout_s))
+        return regression_body(await inference.regress(servable, name, examples, self.timeout_s))
 
     async def _predict(self, route: urls.Route, body: bytes) -> bytes:
         request = PredictBody(body)

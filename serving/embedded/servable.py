@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .batching import BatchOptions, Queue, Scheduler
+from .metrics import Metrics
 from .status import Code, ServingError, failed_precondition, from_exception, invalid
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ DEFAULT_SIGNATURE = "serving_default"
 INLINE_BELOW_S = 0.0005
 """Calls shorter than this run on the event loop: a hop to a thread and back costs 100 us or more, and others wait no longer than this."""
 
+_TIMED_OUT = "Timed out waiting for notification"
 _PATIENCE = 3
 """So many slow calls in a row end the belief that a size is quick; one alone may be the machine's noise."""
 
@@ -43,6 +47,16 @@ class Pace:
                 self.quick_bytes, self.strikes = size_bytes - 1, 0
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all servables of a server share."""
+
+    threads: ThreadPoolExecutor
+    metrics: Metrics
+    scheduler: Scheduler | None = None
+    """None when batching is off."""
+
+
 @dataclass(slots=True, eq=False)
 class Servable:
     """A version that answers requests. `close` waits until the last of them is done."""
@@ -51,7 +65,9 @@ class Servable:
     version: int
     model: LoadedModel
     runtime: str
-    threads: ThreadPoolExecutor
+    means: Means
+    batching: BatchOptions | None = None
+    _queues: dict[str, Queue] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=dict)
     _in_flight: int = 0
     _idle: threading.Condition = field(default_factory=threading.Condition)
@@ -59,17 +75,39 @@ class Servable:
     def signature(self, name: str) -> Signature | None:
         return self.model.signatures.get(name or DEFAULT_SIGNATURE)
 
-    async def run(self, signature: str, inputs: Tensors, timeout_s: float | None) -> Tensors:
+    async def run(self, signature: str, inputs: Tensors, timeout_s: float | None, api: str = "Predict") -> Tensors:
         """All outputs of the signature. Raises ServingError; DEADLINE_EXCEEDED leaves the call running, its answer is dropped."""
-        size = sum(array.nbytes for array in inputs.values())
+        if timeout_s is not None and timeout_s <= 0:
+            raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT)
+        start = time.perf_counter()
         pace = self._paces.setdefault(signature, Pace())
+        if self.batching is None and pace.quick(size := sum(array.nbytes for array in inputs.values())):
+            outputs = self.run_here(signature, inputs, pace, size)
+        else:
+            call = self._run_alone(signature, inputs) if self.batching is None else self._queue(signature).call(inputs)
+            try:
+                outputs = await asyncio.wait_for(call, timeout_s)
+            except TimeoutError:
+                raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
+        self.means.metrics.runtime(self.name, api, time.perf_counter() - start)
+        return outputs
+
+    async def _run_alone(self, signature: str, inputs: Tensors) -> Tensors:
+        pace = self._paces.setdefault(signature, Pace())
+        size = sum(array.nbytes for array in inputs.values())
         if pace.quick(size):
             return self.run_here(signature, inputs, pace, size)
-        call = asyncio.get_running_loop().run_in_executor(self.threads, self.run_here, signature, inputs, pace, size)
-        try:
-            return await asyncio.wait_for(call, timeout_s)
-        except TimeoutError:
-            raise ServingError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.means.threads, self.run_here, signature, inputs, pace, size)
+
+    def _queue(self, signature: str) -> Queue:
+        queue = self._queues.get(signature)
+        if queue is None:
+            assert self.batching is not None
+            assert self.means.scheduler is not None
+            run: Any = functools.partial(self._run_alone, signature)
+            queue = self._queues[signature] = Queue(self.means.scheduler, self.batching, run)
+        return queue
 
     def run_here(self, signature: str, inputs: Tensors, pace: Pace | None = None, size: int = 0) -> Tensors:
         """The same call on the calling thread."""

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from serveoff.errors import InputError, UsageError
+from serveoff.errors import InputError
+from serveoff.wire import tfs_pb2 as pb
 
-from . import grpc_api, log
-from .catalog import Catalog, VersionStatus
+from . import grpc_server, log, text_protos, warmup
+from . import metrics as monitoring
+from .batching import BatchOptions, Scheduler
+from .catalog import Catalog
 from .flags import Flags
 from .grpc_api import GrpcApi
-from .lifecycle import Lifecycle, LoadOptions
+from .http_protocol import JoinedHttpProtocol
+from .lifecycle import Lifecycle, LifecycleOptions
+from .loading import LoadOptions
+from .metrics import Metrics
+from .reload import Reloader
 from .rest import RestApi
-from .versions import ModelConfig
+from .servable import Means, Servable
+from .status import ServingError
 
 _SAME_PORTS = "--rest_api_port cannot be same as --port. Please use different port for HTTP/REST API. Skipped exporting HTTP/REST API."
 DRAIN_S = 30
@@ -39,44 +49,32 @@ class _Http(uvicorn.Server):
         yield
 
 
-def configs(flags: Flags) -> list[ModelConfig]:
-    if not flags.model_base_path:
-        raise UsageError("--model_base_path is missing", hint="name the directory of the version folders, e.g. /models/m for /models/m/1")
-    return [ModelConfig(flags.model_name, Path(flags.model_base_path))]
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another port, or stop what uses it") from None
-    return listener
-
-
 class ModelServer:
     def __init__(self, flags: Flags) -> None:
-        if flags.port == 0:
-            raise UsageError("--port is 0: the gRPC port must be a number above 0")
+        """Raises ServingError for a bad file that a flag names."""
         self._flags = flags
-        self._configs = configs(flags)
-        self._pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="run")
+        self._config = _model_config(flags)
+        batching = _batching(flags)
+        threads = max(flags.rest_api_num_threads, flags.grpc_max_threads, batching.slots if batching else 1)
+        pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="run")
+        self.metrics = Metrics()
         self.catalog = Catalog()
-        options = LoadOptions(
-            threads=flags.threads,
-            prefer_tflite=flags.prefer_tflite_model,
-            poll_s=flags.file_system_poll_wait_seconds,
-            max_retries=max(0, flags.max_num_load_retries),
-            retry_interval_s=flags.load_retry_interval_micros / 1e6,
+        self.lifecycle = Lifecycle(
+            self.catalog,
+            LifecycleOptions(
+                poll_s=flags.file_system_poll_wait_seconds,
+                max_retries=max(0, flags.max_num_load_retries),
+                retry_interval_s=flags.load_retry_interval_micros / 1e6,
+                prepare=_warm_up(flags),
+            ),
+            LoadOptions(flags.threads, flags.prefer_tflite_model, batching, flags.enable_per_model_batching_parameters),
+            Means(pool, self.metrics, Scheduler(batching.slots) if batching else None),
         )
-        self.lifecycle = Lifecycle(self.catalog, options, self._pool)
+        self._reloader = Reloader(self.catalog, self.lifecycle, allow_unavailable_labels=flags.allow_version_labels_for_unavailable_models)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises ServeoffError when a model cannot be loaded or a port is taken."""
+        """Serve until SIGTERM or SIGINT. Raises InputError when a model cannot be loaded or a port is taken."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupted)
@@ -93,51 +91,65 @@ class ModelServer:
 
     async def _load(self) -> None:
         """Ports open only after every model had its load attempt."""
-        names = [config.name for config in self._configs]
-        self.lifecycle.start(self._configs)
-        failures = await asyncio.to_thread(self.lifecycle.wait_until_loaded, names)
-        if failures and not self._stop.is_set():
-            raise InputError(_start_failure(failures))
+        self.lifecycle.start()
+        try:
+            await asyncio.to_thread(self._reloader.apply, self._config)
+        except ServingError as error:
+            if not self._stop.is_set():
+                raise InputError(f"Failed to start server. Error: {error}") from None
+        wait_s = self._flags.model_config_file_poll_wait_seconds
+        if self._flags.model_config_file and wait_s > 0:
+            watched = (self._flags.model_config_file, wait_s, self.lifecycle.ended)
+            threading.Thread(target=self._reloader.watch, args=watched, name="config", daemon=True).start()
 
     async def _serve(self) -> None:
         flags = self._flags
         rest_port = flags.rest_api_port
         if rest_port and rest_port == flags.port:
-            log.error(
-                "--rest_api_port cannot be same as --port. Please use different port for HTTP/REST API. Skipped exporting HTTP/REST API."
-            )
+            log.error(_SAME_PORTS)
             rest_port = 0
         listener = _listen(flags.host, rest_port) if rest_port else None
-        grpc_server = await self._start_grpc()
-        http = asyncio.create_task(self._serve_rest(listener)) if listener else None
+        grpc = await self._start_grpc()
+        http = self._http()
+        serving = asyncio.create_task(http.serve(sockets=[listener])) if listener else None
+        if serving:
+            log.info(f"Exporting HTTP/REST API at:{flags.host}:{rest_port} ...")
         await self._stop.wait()
         log.info("Draining: no new requests are taken")
-        work: list[Any] = [grpc_server.stop(DRAIN_S)]
-        if http:
-            self._http.should_exit = True
-            work.append(http)
+        work: list[Any] = [grpc.stop(DRAIN_S)]
+        if serving:
+            http.should_exit = True
+            work.append(serving)
         await asyncio.gather(*work)
 
     async def _start_grpc(self) -> Any:
         flags = self._flags
-        server = grpc_api.server(GrpcApi(self.catalog, flags.enable_serialization_as_tensor_content))
-        address = f"[{flags.host}]:{flags.port}" if ":" in flags.host else f"{flags.host}:{flags.port}"
-        try:
-            server.add_insecure_port(address)
-        except RuntimeError:
-            raise InputError(f"cannot listen on {address}", hint="choose another port, or stop what uses it") from None
+        api = GrpcApi(self.catalog, self.metrics, self._reloader, flags.enable_serialization_as_tensor_content)
+        server = grpc_server.server(api, health=flags.enable_grpc_healthcheck_service, channel_arguments=flags.grpc_channel_arguments)
+        host = f"[{flags.host}]" if ":" in flags.host else flags.host
+        addresses = [f"{host}:{flags.port}"] if flags.port else []
+        if flags.grpc_socket_path:
+            addresses.append(f"unix:{flags.grpc_socket_path}")
+        for address in addresses:
+            try:
+                if flags.ssl_config_file:
+                    server.add_secure_port(address, grpc_server.credentials(flags.ssl_config_file))
+                else:
+                    server.add_insecure_port(address)
+            except RuntimeError:
+                raise InputError(f"cannot listen on {address}", hint="choose another port, or stop what uses it") from None
         await server.start()
-        log.info(f"Running gRPC ModelServer at {address} ...")
+        log.info(f"Running gRPC ModelServer at {', '.join(addresses)} ...")
         return server
 
-    async def _serve_rest(self, listener: socket.socket) -> None:
+    def _http(self) -> _Http:
         flags = self._flags
         timeout_s = flags.rest_api_timeout_in_ms / 1000 if flags.rest_api_timeout_in_ms > 0 else None
-        app: Any = RestApi(self.catalog, timeout_s, flags.rest_api_enable_cors_support)
-        self._http = _Http(
+        app: Any = RestApi(self.catalog, self.metrics, timeout_s, flags.rest_api_enable_cors_support, _metrics_path(flags))
+        return _Http(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=JoinedHttpProtocol,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
@@ -149,10 +161,48 @@ class ModelServer:
                 timeout_graceful_shutdown=DRAIN_S,
             )
         )
-        log.info(f"Exporting HTTP/REST API at:{flags.host}:{flags.rest_api_port} ...")
-        await self._http.serve(sockets=[listener])
 
 
-def _start_failure(failures: Sequence[tuple[str, VersionStatus]]) -> str:
-    details = "".join(f"{{{{name: {name} version: {status.version}}} due to error: {status.error}}}, " for name, status in failures)
-    return f"Failed to start server. Error: UNKNOWN: {len(failures)} model(s) did not become available: {{{details}}}"
+def _model_config(flags: Flags) -> pb.ModelServerConfig:
+    if flags.model_config_file:
+        config: pb.ModelServerConfig = text_protos.read("ModelServerConfig", flags.model_config_file)
+        return config
+    config = pb.ModelServerConfig()
+    path = str(Path(flags.model_base_path).absolute())
+    config.model_config_list.config.add(name=flags.model_name, base_path=path, model_platform="tensorflow")
+    return config
+
+
+def _batching(flags: Flags) -> BatchOptions | None:
+    if not flags.enable_batching:
+        return None
+    path = flags.batching_parameters_file
+    proto = text_protos.read("BatchingParameters", path) if path else text_protos.parse("BatchingParameters", "", "")
+    return BatchOptions.from_proto(proto, os.cpu_count() or 1)
+
+
+def _warm_up(flags: Flags) -> Any:
+    def prepare(servable: Servable, directory: Path) -> None:
+        if flags.enable_model_warmup:
+            warmup.replay(servable, directory, max(1, flags.num_request_iterations_for_warmup))
+
+    return prepare
+
+
+def _metrics_path(flags: Flags) -> str:
+    if not flags.monitoring_config_file:
+        return ""
+    config = text_protos.read("MonitoringConfig", flags.monitoring_config_file).prometheus_config
+    return (config.path or monitoring.PATH) if config.enable else ""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another port, or stop what uses it") from None
+    return listener
