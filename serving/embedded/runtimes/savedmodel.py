@@ -25,7 +25,10 @@ _log = logging.getLogger(__name__)
 
 
 class SavedModel:
-    """The signatures of a SavedModel's `serve` graph whose tensors are all dense and of a supported type."""
+    """The signatures of a SavedModel's `serve` graph whose tensors are all dense and of a supported type.
+
+    `signature_defs` are the file's own definitions of all its signatures, serialized: name -> SignatureDef.
+    """
 
     def __init__(self, directory: Path, threads: int) -> None:
         import tensorflow as tf
@@ -38,6 +41,7 @@ class SavedModel:
             with self._session.graph.as_default():
                 graph = tf.compat.v1.saved_model.loader.load(self._session, [tf.saved_model.SERVING], str(directory))
             self._definitions = graph.signature_def
+            self.signature_defs = {name: definition.SerializeToString() for name, definition in graph.signature_def.items()}
             self.signatures: Mapping[str, Signature] = _signatures(graph.signature_def)
             self._lock = threading.Lock()
             self._calls: dict[str, tuple[list[str], list[str], Callable[..., Sequence[Any]]]] = {}

@@ -1,0 +1,65 @@
+"""Our own server: TF Serving's protocols and command line for every format, so that formats can be compared on one server.
+
+One call at a time may use `threads` threads, and as many calls as `threads` run at once, as in the other servers.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from serveoff import host
+from serveoff.contract import LauncherKind, LaunchSpec, Manifest
+from serveoff.errors import MissingToolError
+from serveoff.plugins import Artifact, Server
+from serveoff.registry import RUNTIMES, module_name
+
+from . import _model_server
+
+IMAGE = "serveoff/embedded:latest"
+IMAGE_VARIABLE = "SERVEOFF_EMBEDDED_IMAGE"
+_NEEDS = ("grpcio", "orjson", "uvicorn", "uvloop")
+
+
+class Embedded:
+    formats: tuple[str, ...] = ("onnx", "savedmodel", "tflite", "torchscript")
+
+    def unavailable(self, kind: LauncherKind) -> str | None:
+        if kind == "image":
+            return None
+        missing = [name for name in _NEEDS if host.installed(name) is None]
+        return f"the package {missing[0]} is not installed: `make setup`" if missing else None
+
+    def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
+        """Raises MissingToolError when the artifact's runtime is not installed on this host."""
+        manifest = artifact.manifest
+        image = (os.environ.get(IMAGE_VARIABLE) or IMAGE) if kind == "image" else None
+        if image is None:
+            _require_runtime(manifest)
+        limits = ("--host={host}", f"--rest_api_num_threads={threads}", f"--grpc_max_threads={threads}")
+        return LaunchSpec(
+            server="embedded",
+            artifact_id=manifest.id,
+            model_name=manifest.model,
+            module=None if image else module_name("serving.embedded"),
+            image=image,
+            entrypoint="serveoff-model-server" if image else None,
+            argv=(*_model_server.arguments(manifest, threads), *limits),
+            ports=_model_server.PORTS,
+            protocols=_model_server.PROTOCOLS,
+            mounts=_model_server.mounts(manifest, artifact.serve_dir),
+            env={"TF_CPP_MIN_LOG_LEVEL": "2"},
+            threads=threads,
+            readiness=_model_server.readiness(manifest),
+        )
+
+
+def _require_runtime(manifest: Manifest) -> None:
+    for runtime in RUNTIMES.all().values():
+        if runtime.serve_file == manifest.serve_file:
+            for name in runtime.requires:
+                if host.installed(name) is None:
+                    raise MissingToolError(f"{manifest.id} needs the package {name}, which is not installed", hint="make setup")
+
+
+SERVER: Server = Embedded()

@@ -1,0 +1,86 @@
+"""TensorFlow Serving: the `tensorflow_model_server` program of this host, or the official CPU image.
+
+The program listens on all addresses of the host (no flag of it says otherwise); the image's ports are published on 127.0.0.1 only.
+TFLite: an interpreter of TF Serving has one thread, so there are as many interpreters as threads.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from serveoff import storage
+from serveoff.contract import LauncherKind, LaunchSpec
+from serveoff.errors import InputError, MissingToolError
+from serveoff.plugins import Artifact, Server
+
+from .. import tflite_names
+from . import _model_server
+
+PROGRAM = "tensorflow_model_server"
+PROGRAM_VARIABLE = "SERVEOFF_TENSORFLOW_MODEL_SERVER"
+IMAGE = "tensorflow/serving:2.20.0"
+IMAGE_VARIABLE = "SERVEOFF_TFSERVING_IMAGE"
+
+
+class TfServing:
+    formats: tuple[str, ...] = ("savedmodel", "tflite")
+
+    def unavailable(self, kind: LauncherKind) -> str | None:
+        if kind == "image":
+            machine = platform.machine().lower()
+            if machine in ("x86_64", "amd64") or os.environ.get(IMAGE_VARIABLE):
+                return None
+            return f"the official image is not built for {machine}: name one that is in {IMAGE_VARIABLE}"
+        if _program() is not None:
+            return None
+        if named := os.environ.get(PROGRAM_VARIABLE):
+            return f"{named} ({PROGRAM_VARIABLE}) is no program that can be run: correct the path"
+        return f"there is no {PROGRAM} on PATH: install it, name it in {PROGRAM_VARIABLE}, or serve from its image with Docker or Podman"
+
+    def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
+        """Raises MissingToolError when the program is not here, InputError for a TFLite file that TF Serving cannot read."""
+        manifest, models = artifact.manifest, artifact.serve_dir
+        argv = _model_server.arguments(manifest, threads)
+        if manifest.format == "tflite":
+            models = _named_models(artifact, work)
+            argv = (*argv, "--prefer_tflite_model=true", f"--num_tflite_pools={threads}")
+        image = (os.environ.get(IMAGE_VARIABLE) or IMAGE) if kind == "image" else None
+        program = None if image else _program()
+        if image is None and program is None:
+            raise MissingToolError(f"there is no {PROGRAM}", hint=f"put it on PATH, or name it in {PROGRAM_VARIABLE}")
+        return LaunchSpec(
+            server="tfserving",
+            artifact_id=manifest.id,
+            model_name=manifest.model,
+            binary=program,
+            image=image,
+            entrypoint=PROGRAM if image else None,  # the image's own script does not pass signals on
+            argv=argv,
+            ports=_model_server.PORTS,
+            protocols=_model_server.PROTOCOLS,
+            mounts=_model_server.mounts(manifest, models),
+            threads=threads,
+            readiness=_model_server.readiness(manifest),
+        )
+
+
+def _program() -> str | None:
+    return shutil.which(os.environ.get(PROGRAM_VARIABLE) or PROGRAM)
+
+
+def _named_models(artifact: Artifact, work: Path) -> Path:
+    """A copy of the version folder whose file carries its names where TF Serving reads them."""
+    models = work / "models"
+    source = artifact.version_dir / artifact.manifest.serve_file
+    try:
+        named = tflite_names.with_names(source.read_bytes())
+    except ValueError as error:
+        raise InputError(f"TF Serving cannot serve {artifact.manifest.id}: {error}") from error
+    storage.write_bytes(models / str(artifact.manifest.version) / artifact.manifest.serve_file, named)
+    return models
+
+
+SERVER: Server = TfServing()
