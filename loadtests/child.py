@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,9 @@ _LOCUST_FILES = CODE_ROOT / "loadtests" / "locust"
 
 
 def command(locust_file: str, *arguments: str) -> tuple[str, ...]:
-    return process.python("locust", "-f", str(_LOCUST_FILES / locust_file), "--exit-code-on-error", "0", *arguments)
+    """Locust with one of our Locust files; `-P` keeps the current directory off the import path."""
+    start, file = str(_LOCUST_FILES / "start.py"), str(_LOCUST_FILES / locust_file)
+    return (sys.executable, "-P", start, "-f", file, "--exit-code-on-error", "0", *arguments)
 
 
 def environment(owner: Path, job: Path) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from loadtests.locust.http_client import HttpClient
 from serveoff.contract import Endpoint
 
 if TYPE_CHECKING:
-    from .conftest import HttpStandIn
+    from .http_stand_in import HttpStandIn
 
 BODIES = (b'{"instances": [[1.0]]}', b'{"instances": [[2.0]]}')
 

@@ -15,7 +15,8 @@ from loadtests import handover, measure
 from serveoff.contract import ProfileChoice
 
 if TYPE_CHECKING:
-    from .conftest import GrpcStandIn, HttpStandIn, Load
+    from .conftest import GrpcStandIn, Load
+    from .http_stand_in import HttpStandIn
 
 pytestmark = pytest.mark.integration
 

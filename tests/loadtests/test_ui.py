@@ -27,7 +27,8 @@ from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
 if TYPE_CHECKING:
-    from .conftest import HttpStandIn, MakeTarget, ServeModel
+    from .conftest import MakeTarget, ServeModel
+    from .http_stand_in import HttpStandIn
 
 pytestmark = pytest.mark.integration
 
