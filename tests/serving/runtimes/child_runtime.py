@@ -31,6 +31,11 @@ def run_together(model: int, calls: list[tuple[str, Any]], workers: int) -> list
         return [f.result() for f in [pool.submit(LOADED[model].run, *call) for call in calls]]
 
 
+def definitions(model: int) -> dict[str, bytes]:
+    found: dict[str, bytes] = LOADED[model].signature_defs  # type: ignore[attr-defined]
+    return found
+
+
 def close(model: int) -> None:
     LOADED[model].close()
 

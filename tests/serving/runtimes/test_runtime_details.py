@@ -14,6 +14,8 @@ from onnx import TensorProto, helper
 
 from serveoff.contract import SIGNATURE
 from serveoff.registry import RUNTIMES
+from serveoff.wire import tfs_pb2
+from serving.tflite_names import with_names
 
 Ask = Callable[[str], Any]
 
@@ -30,6 +32,28 @@ def test_a_tensorflow_1_graph_with_an_initialised_table(tensorflow_models: Path,
 def test_signatures_of_unsupported_types_are_left_out(tensorflow_models: Path, child: Ask) -> None:
     _, signatures = child("savedmodel")("load", "savedmodel", str(tensorflow_models / "savedmodel"), 1)
     assert sorted(signatures) == ["any_rank", "double", "lookup", "scalars", "serving_default"]
+
+
+def test_a_savedmodels_own_definitions(tensorflow_models: Path, child: Ask) -> None:
+    ask = child("savedmodel")
+    model, _ = ask("load", "savedmodel", str(tensorflow_models / "savedmodel"), 1)
+    definitions = {name: tfs_pb2.SignatureDef.FromString(text) for name, text in ask("definitions", model).items()}
+    assert {"serving_default", "exotic", "__saved_model_init_op"} <= definitions.keys()
+    assert definitions["serving_default"].inputs["a"].name == "serving_default_a:0"
+    assert definitions["serving_default"].method_name == "tensorflow/serving/predict"
+
+
+def test_a_converters_tflite_computes_the_same_under_tf_servings_names(tensorflow_models: Path, tmp_path: Path) -> None:
+    plain = tensorflow_models / "litert"
+    (tmp_path / "model.tflite").write_bytes(with_names((plain / "model.tflite").read_bytes()))
+    assert b"signature_defs_metadata" in (tmp_path / "model.tflite").read_bytes()
+    inputs = {"a": np.ones((3, 3), np.float32), "b": np.ones((3, 4), np.float32)}
+    answers = []
+    for folder in (plain, tmp_path):
+        model = RUNTIMES.load("litert").load(folder, 1)
+        answers.append({name: array.tolist() for name, array in model.run(SIGNATURE, inputs).items()})
+        model.close()
+    assert answers[0] == answers[1]
 
 
 def test_without_the_private_callable_the_session_runs(tensorflow_models: Path, child: Ask) -> None:
