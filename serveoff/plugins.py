@@ -150,7 +150,10 @@ class Server(Protocol):
         ...
 
     def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
-        """Write what the server needs (an archive, say) into `work`, and say what to run."""
+        """Write what the server needs (an archive, say) into `work`, and say what to run.
+
+        Raises MissingToolError where this one artifact cannot run in this way: it becomes a skip.
+        """
         ...
 
 

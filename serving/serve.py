@@ -47,9 +47,11 @@ def serve(selection: Selection, workspace: Workspace, console: Console, threads:
     if not found:
         raise InputError("there is no artifact to serve", hint="`serveoff export` makes them; `serveoff models` shows what there could be")
     wanted, skips = matrix(selection, found)
+    outcomes = sorted(_serve_all(wanted, workspace, console, threads or default_threads()), key=lambda outcome: outcome.id)
+    missing = {o.id: o.error for o in outcomes if isinstance(o.error, MissingToolError)}
+    skips += [Skip(stage="serve", what=name, reason=f"{e.message}: {e.hint}" if e.hint else e.message) for name, e in missing.items()]
     storage.write(workspace.targets / "skips.json", Skips(skips=tuple(skips)))
-    outcomes = _serve_all(wanted, workspace, console, threads or default_threads())
-    return sorted(outcomes, key=lambda outcome: outcome.id), skips
+    return [outcome for outcome in outcomes if outcome.id not in missing], skips
 
 
 def default_threads() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
 RECORD = "target.json"
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +51,34 @@ def stop(workspace: Workspace, selection: Selection) -> list[str]:
     Ends all it can before it raises the first error.
     """
     everything = selection == Selection()
-    ended: list[str] = []
-    errors: list[ServeoffError] = []
-    if everything:
-        ended += _stop_commands(workspace)
-    for path in _records(workspace):
-        try:
-            target = storage.read(path, Target)
-            if everything or _selected(target, path, selection):
-                end(target, path)
-                ended.append(f"target {target.id}")
-        except InputError:  # a damaged record: the sweep below finds what it stood for
-            if everything:
-                path.unlink(missing_ok=True)
-        except ServeoffError as error:
-            errors.append(error)
+    ended = _stop_commands(workspace) if everything else []
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        results = list(pool.map(functools.partial(_stop_one, selection=selection), _records(workspace)))
+    ended += [result for result in results if isinstance(result, str)]
     if everything:
         for launcher in LAUNCHERS.all().values():
             ended += launcher.sweep(workspace.root)
-    if errors:
-        raise errors[0]
+    for result in results:
+        if isinstance(result, ServeoffError):
+            raise result
     return ended
+
+
+def _stop_one(record: Path, selection: Selection) -> str | ServeoffError | None:
+    """What was ended, or what went wrong; None for a target that is not selected."""
+    everything = selection == Selection()
+    try:
+        target = storage.read(record, Target)
+        if not everything and not _selected(target, record, selection):
+            return None
+        end(target, record)
+    except InputError:  # a damaged record: the sweep finds what it stood for
+        if everything:
+            record.unlink(missing_ok=True)
+        return None
+    except ServeoffError as error:
+        return error
+    return f"target {target.id}"
 
 
 def end(target: Target, record: Path) -> None:

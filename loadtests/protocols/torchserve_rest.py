@@ -1,4 +1,4 @@
-"""TorchServe over REST: POST /predictions/NAME with TF Serving's row form, which our handler takes, so that both servers get the same bytes."""
+"""TorchServe over REST: POST /predictions/NAME with TF Serving's row form, which our handler takes: both servers get the same bytes."""
 
 from __future__ import annotations
 

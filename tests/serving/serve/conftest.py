@@ -12,6 +12,7 @@ import pytest
 
 from serveoff import livecheck
 from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, Manifest
+from serveoff.errors import MissingToolError
 from serveoff.plugins import Artifact, Tensors
 from serveoff.registry import PROTOCOLS, SERVERS
 from serving import matrix, serve
@@ -34,13 +35,17 @@ class TinyRest:
 
 @dataclass
 class TinyServer:
-    """Serves the format `tiny`. `behaviours`: model -> how `tiny_server.py` shall behave. `missing`: kind -> why it is unavailable."""
+    """Serves the format `tiny`. `behaviours`: model -> how `tiny_server.py` shall behave. `missing`: kind -> why it is unavailable.
+
+    `lacking`: the models that it has no runtime for.
+    """
 
     spec: Callable[..., LaunchSpec]
     formats: tuple[str, ...] = ("tiny",)
     behaviours: dict[str, str] = field(default_factory=dict)
     missing: dict[LauncherKind, str] = field(default_factory=lambda: {"image": "tiny has no image"})
     timeout_s: float = 60
+    lacking: tuple[str, ...] = ()
     launched: list[str] = field(default_factory=list)
 
     def unavailable(self, kind: LauncherKind) -> str | None:
@@ -48,6 +53,8 @@ class TinyServer:
 
     def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
         self.launched.append(artifact.manifest.model)
+        if artifact.manifest.model in self.lacking:
+            raise MissingToolError("no runtime for it", hint="install one")
         return self.spec(artifact, self.behaviours.get(artifact.manifest.model, "good"), self.timeout_s, threads)
 
 

@@ -157,6 +157,15 @@ def test_nothing_that_can_run_is_no_success(tiny: Any, workspace: Workspace, mak
     ]
 
 
+def test_an_artifact_that_lacks_a_tool_is_a_skip_not_a_failure(tiny: Any, workspace: Workspace, make_artifact: MakeArtifact) -> None:
+    for model in ("double", "odd"):
+        make_artifact(model)
+    tiny.lacking = ("odd",)
+    assert only_target(up(workspace)).artifact_id == "double.pytorch.tiny.float32"
+    [skip] = storage.read(workspace.targets / "skips.json", Skips).skips
+    assert (skip.what, skip.reason) == ("odd.pytorch.tiny.float32@tiny.process", "no runtime for it: install one")
+
+
 def test_interrupted_it_stops_what_it_started_and_keeps_what_was_up(
     tiny: Any, workspace: Workspace, make_artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
 from serveoff import artifacts, host, reference, storage
-from serveoff.contract import Manifest, Parity, ParityCheck, TensorSpec, Tolerance
+from serveoff.contract import DType, Manifest, Parity, ParityCheck, TensorSpec, Tolerance
 
 ROWS = 12
 TOLERANCE = Tolerance(atol=1e-6, rtol=1e-5, source="the same kernels in another process")
@@ -69,7 +70,7 @@ def keep(workspace: Path, model: str, form: str, inputs: dict[str, torch.Tensor]
 
 
 def spec(name: str, value: np.ndarray) -> TensorSpec:
-    return TensorSpec(name=name, dtype=value.dtype.name, shape=(None, *value.shape[1:]))
+    return TensorSpec(name=name, dtype=cast("DType", value.dtype.name), shape=(None, *value.shape[1:]))
 
 
 def main(workspace: Path) -> None:
@@ -78,7 +79,7 @@ def main(workspace: Path) -> None:
         (workspace / "artifacts" / directory / "serve" / "1").mkdir(parents=True)
     image = torch.randn(ROWS, 2, 3)
     pixels = Pixels().eval()
-    script = torch.jit.trace(pixels, (image,))
+    script = torch.jit.trace(pixels, (image,))  # type: ignore[no-untyped-call]
     torch.jit.save(script, str(workspace / "artifacts/pixels.pytorch.torchscript.float32/serve/1/model.pt"))
     keep(workspace, "pixels", "torchscript", {"image": image}, {"score": pixels(image)})
     left, right = torch.randn(ROWS, 3), torch.randint(-5, 5, (ROWS, 3))
