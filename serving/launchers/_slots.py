@@ -39,6 +39,11 @@ class Slots:
         return str(known[name])
 
 
+def uses(spec: LaunchSpec, slot: str) -> bool:
+    """Whether the spec has the slot `{slot}` anywhere."""
+    return any(f"{{{slot}}}" in text for text in (*spec.argv, *spec.env.values(), *spec.files.values()))
+
+
 def write_files(spec: LaunchSpec, slots: Slots, directory: Path) -> None:
     """Write the spec's files, slots filled, readable for any user of an image."""
     for name, text in spec.files.items():

@@ -38,7 +38,7 @@ class ProcessLauncher:
             mounts={name: mount.host_path for name, mount in spec.mounts.items()},
             files={name: str(files / name) for name in spec.files},
             work=str(work),
-            scratch=str(_scratch.make(work)),
+            scratch=str(_scratch.make(work)) if _slots.uses(spec, "scratch") else str(work),
             host="127.0.0.1",
         )
         _slots.write_files(spec, slots, files)
@@ -87,6 +87,8 @@ class ProcessLauncher:
         left = process.owned(workspace)
         described = [_describe(p) for p in left]
         process.end_all(left)
+        for work in (workspace / "targets").glob("*/"):
+            _scratch.remove(work)
         return described
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -152,8 +153,6 @@ def test_killed_from_outside_it_is_dead_with_the_signal_and_sweep_finds_the_rest
 
 
 def test_a_reused_pid_is_not_taken_for_ours(start: Start) -> None:
-    import msgspec
-
     target, _ = start("good")
     stranger = msgspec.structs.replace(target, pid=psutil.Process().pid, pid_started_at=1.0)
     assert not LAUNCHER.alive(stranger)
@@ -162,8 +161,6 @@ def test_a_reused_pid_is_not_taken_for_ours(start: Start) -> None:
 def test_scratch_is_short_however_deep_the_workspace_lies(
     tmp_path: Path, make_artifact: Callable[..., Artifact], tiny_spec: Callable[..., LaunchSpec]
 ) -> None:
-    import msgspec
-
     root = tmp_path / ("deep" * 30)
     work = root / "targets" / "deep@tiny.process"
     work.mkdir(parents=True)
@@ -182,11 +179,25 @@ def test_scratch_is_short_however_deep_the_workspace_lies(
     assert not scratch.is_symlink()
 
 
+def test_sweep_removes_the_short_path_of_a_target_that_nobody_stopped(
+    workspace: Workspace, make_artifact: Callable[..., Artifact], tiny_spec: Callable[..., LaunchSpec]
+) -> None:
+    artifact = make_artifact("exit")
+    work = workspace.targets / "crashed@tiny.process"
+    work.mkdir(parents=True)
+    spec = msgspec.structs.replace(tiny_spec(artifact), env={"TOLD": "{scratch}"})
+    target = LAUNCHER.start(work.name, spec, artifact, work)
+    wait(target, spec)
+    found = re.search(r"told (.+)", Path(target.log).read_text())
+    assert found
+    assert Path(found[1]).is_symlink()
+    LAUNCHER.sweep(workspace.root)
+    assert not Path(found[1]).is_symlink()
+
+
 def test_an_unknown_slot_is_an_error(
     workspace: Workspace, make_artifact: Callable[..., Artifact], tiny_spec: Callable[..., LaunchSpec]
 ) -> None:
-    import msgspec
-
     artifact = make_artifact("slots")
     spec = msgspec.structs.replace(tiny_spec(artifact), argv=("{port.grpc}",))
     with pytest.raises(ServeoffError, match=r"\{port.grpc\}, but declares no port 'grpc'"):
