@@ -39,7 +39,7 @@ class Outcome:
 
 
 def serve(selection: Selection, workspace: Workspace, console: Console, threads: int | None = None) -> tuple[list[Outcome], list[Skip]]:
-    """Start the selected targets; `threads` is what one call of a model may use. The skips are also kept in `targets/skips.json`.
+    """Start the selected targets; `threads` is what one call of a model may use. What is missing stands in `targets/skips.json`, too.
 
     One that fails is stopped and leaves the others standing: see `verdict`. Interrupted, everything that this call started is stopped.
     """
@@ -50,7 +50,8 @@ def serve(selection: Selection, workspace: Workspace, console: Console, threads:
     outcomes = sorted(_serve_all(wanted, workspace, console, threads or default_threads()), key=lambda outcome: outcome.id)
     missing = {o.id: o.error for o in outcomes if isinstance(o.error, MissingToolError)}
     skips += [Skip(stage="serve", what=name, reason=f"{e.message}: {e.hint}" if e.hint else e.message) for name, e in missing.items()]
-    storage.write(workspace.targets / "skips.json", Skips(skips=tuple(skips)))
+    failed = [Skip(stage="serve", what=o.id, reason=f"failed: {o.error}") for o in outcomes if o.error and o.id not in missing]
+    storage.write(workspace.targets / "skips.json", Skips(skips=(*skips, *failed)))
     return [outcome for outcome in outcomes if outcome.id not in missing], skips
 
 

@@ -15,7 +15,9 @@ _INDENT = "    "
 
 
 def error_body(message: str) -> bytes:
-    return b'{\n    "error": ' + string_bytes(message.encode("utf-8", "surrogateescape")) + b"\n}"
+    """Bytes of the request that are not UTF-8 become U+FFFD: TF Serving writes them raw, and its reply is then no JSON."""
+    text = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return b'{\n    "error": ' + string_bytes(text.encode()) + b"\n}"
 
 
 def predict_body(outputs: Tensors, *, row: bool) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from serveoff.registry import RUNTIMES
 
-from . import text_protos
+from . import saved_model_file, text_protos
 from .batching import BatchOptions
 from .servable import Means, Servable
 from .status import from_exception, not_found
@@ -17,6 +17,7 @@ from .status import from_exception, not_found
 if TYPE_CHECKING:
     from serveoff.plugins import Runtime
 
+SAVED_MODEL_FILE = "saved_model.pb"
 BATCHING_FILE = "batching_params.pbtxt"
 
 
@@ -59,4 +60,5 @@ def load(name: str, version: int, directory: Path, options: LoadOptions, means: 
         model = _runtimes()[runtime].load(directory, options.threads)
     except Exception as error:
         raise from_exception(error) from error
-    return Servable(name, version, model, runtime, means, batching)
+    definitions = saved_model_file.signature_defs(directory / SAVED_MODEL_FILE) if runtime == "savedmodel" else {}
+    return Servable(name, version, model, runtime, means, batching, definitions)

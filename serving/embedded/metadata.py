@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format
@@ -20,8 +19,8 @@ SIGNATURE_DEF_MAP_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 
 
 def signature_defs(servable: Servable) -> pb.SignatureDefMap:
-    """Of every signature. A model may bring its own definitions (`signature_defs`: name -> serialized SignatureDef), as SavedModels do."""
-    own: Mapping[str, bytes] = getattr(servable.model, "signature_defs", {})
+    """Of every signature: as the file has it, else as the runtime describes it."""
+    own = servable.definitions
     result = pb.SignatureDefMap()
     for name, serialized in own.items():
         result.signature_def[name].ParseFromString(serialized)

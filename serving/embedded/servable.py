@@ -6,6 +6,7 @@ import asyncio
 import functools
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,8 @@ class Servable:
     runtime: str
     means: Means
     batching: BatchOptions | None = None
+    definitions: Mapping[str, bytes] = field(default_factory=dict)
+    """Serialized SignatureDefs, where the model's file holds them."""
     _queues: dict[str, Queue] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=dict)
     _in_flight: int = 0

@@ -6,10 +6,9 @@ Serving names them. An interpreter is resized when the shapes change, so an idle
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from serveoff.contract import SIGNATURE, TensorSpec
 from serveoff.plugins import LoadedModel, Runtime, Signature
 
-from ._tensors import check, in_order, spec
+from ._tensors import Check, in_order, spec
 
 if TYPE_CHECKING:
     from serveoff.plugins import Array, Tensors
@@ -31,6 +30,7 @@ class _Plan:
 
     signature: Signature
     names: tuple[str, ...]
+    checks: tuple[Check, ...]
     subgraph: int
     inputs: tuple[int, ...]
     outputs: tuple[tuple[str, int], ...]
@@ -85,35 +85,38 @@ class LiteRtModel:
         if plan is None:
             raise ValueError(f"there is no signature {signature!r}, only {sorted(self._plans)}")
         values = in_order(plan.names, inputs)
-        for wanted, value in zip(plan.signature.inputs, values, strict=True):
-            check(wanted, value)
+        for check, value in zip(plan.checks, values, strict=True):
+            check(value)
         shapes = [value.shape for value in values]
-        try:
-            with self._interpreter(plan.subgraph, shapes) as interpreter:
-                return interpreter.run(plan, values, shapes)
-        except RuntimeError as error:
-            raise ValueError(str(error)) from error
+        with self._room:
+            interpreter = self._take(plan.subgraph, shapes)
+            try:
+                outputs = interpreter.run(plan, values, shapes)
+            except RuntimeError as error:  # it does not come back: its tensors are in no known state
+                raise ValueError(str(error)) from error
+            self._idle.append(interpreter)
+        return outputs
 
     def close(self) -> None:
         self._idle.clear()
 
-    @contextlib.contextmanager
-    def _interpreter(self, subgraph: int, shapes: _Shapes) -> Iterator[_Interpreter]:
-        """An interpreter of one's own. One that has failed does not come back: its tensors are in no known state."""
-        with self._room:
-            interpreter = self._take(subgraph, shapes)
-            yield interpreter
-            self._idle.append(interpreter)
-
     def _take(self, subgraph: int, shapes: _Shapes) -> _Interpreter:
-        for interpreter in tuple(self._idle):
-            if interpreter.shapes.get(subgraph) == shapes:
-                with contextlib.suppress(ValueError):  # another thread was faster
-                    self._idle.remove(interpreter)
-                    return interpreter
-        with contextlib.suppress(IndexError):
-            return self._idle.pop()
-        return _Interpreter(self._content, self._threads)
+        """An interpreter of one's own: the last one used, unless only another one has the right shapes."""
+        try:
+            last = self._idle.pop()
+        except IndexError:
+            return _Interpreter(self._content, self._threads)
+        if last.shapes.get(subgraph) == shapes:
+            return last
+        for other in tuple(self._idle):
+            if other.shapes.get(subgraph) == shapes:
+                try:
+                    self._idle.remove(other)
+                except ValueError:  # another thread was faster
+                    continue
+                self._idle.append(last)
+                return other
+        return last
 
 
 def _read(interpreter: Any) -> dict[str, _Plan]:
@@ -129,9 +132,11 @@ def _by_name(details: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _plan(subgraph: int, inputs: dict[str, Any], outputs: dict[str, Any]) -> _Plan:
+    signature = Signature(inputs=_specs(inputs), outputs=_specs(outputs))
     return _Plan(
-        signature=Signature(inputs=_specs(inputs), outputs=_specs(outputs)),
+        signature=signature,
         names=tuple(inputs),
+        checks=tuple(Check(described) for described in signature.inputs),
         subgraph=subgraph,
         inputs=tuple(detail["index"] for detail in inputs.values()),
         outputs=tuple((name, detail["index"]) for name, detail in outputs.items()),

@@ -16,7 +16,7 @@ import msgspec
 from serveoff.contract import SIGNATURE, TensorSpec
 from serveoff.plugins import LoadedModel, Runtime, Signature
 
-from ._tensors import UNKNOWN_SHAPE, check, in_order, spec
+from ._tensors import UNKNOWN_SHAPE, Check, in_order, spec
 
 if TYPE_CHECKING:
     from serveoff.plugins import Array, Tensors
@@ -38,26 +38,28 @@ class TorchScriptModel:
         self._module.eval()
         self._torch = torch
         self._signature = _read(stored[_SIGNATURE_FILE]) if stored[_SIGNATURE_FILE] else _inferred(self._module)
+        self._forward = self._module.forward  # without nn.Module's hooks
         self._names = [t.name for t in self._signature.inputs]
+        self._checks = [Check(t) for t in self._signature.inputs]
         self.signatures: Mapping[str, Signature] = {SIGNATURE: self._signature}
 
     def run(self, signature: str, inputs: Tensors) -> dict[str, Array]:
         if signature != SIGNATURE:
             raise ValueError(f"there is no signature {signature!r}, only {SIGNATURE!r}")
         values = in_order(self._names, inputs)
-        for wanted, value in zip(self._signature.inputs, values, strict=True):
-            check(wanted, value)
+        for check, value in zip(self._checks, values, strict=True):
+            check(value)
         from_numpy = self._torch.from_numpy
         with self._torch.inference_mode():
             try:
                 # A reply's bytes are read-only, and a module may work in place: such inputs are copied.
-                result = self._module(*[from_numpy(v if v.flags.writeable else v.copy()) for v in values])
+                result = self._forward(*[from_numpy(v if v.flags.writeable else v.copy()) for v in values])
             except (RuntimeError, IndexError) as error:
                 raise ValueError(f"the model refused the inputs: {_last_line(error)}") from error
             return self._named(result)
 
     def close(self) -> None:
-        del self._module
+        del self._module, self._forward
 
     def _named(self, result: Any) -> dict[str, Array]:
         if isinstance(result, dict):

@@ -103,6 +103,8 @@ def test_formats_that_a_server_does_not_serve_are_skips_of_their_own(
     monkeypatch: pytest.MonkeyPatch, ways: dict[str, Launcher], make_artifact: MakeArtifact
 ) -> None:
     servers = {"one": Server(("tiny",)), "two": Server(("other",))}
-    wanted, skips = plan(monkeypatch, servers, [make_artifact("a")], servers=("two",))
+    artifact = make_artifact("a")
+    wanted, skips = plan(monkeypatch, servers, [artifact], servers=("two",))
     assert wanted == []
     assert skips == [("a.pytorch.tiny.float32@two", "two does not serve tiny, only other")]
+    assert plan(monkeypatch, servers, [artifact])[1] == [], "nobody asked for it by name"
