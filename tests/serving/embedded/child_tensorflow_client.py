@@ -3,7 +3,7 @@
 Standard input: one line with the gRPC port. Standard output: `made`, then one JSON object with what the client saw.
 """
 
-# mypy: disable-error-code="untyped-decorator"
+# mypy: disable-error-code="untyped-decorator, misc"
 from __future__ import annotations
 
 import json
