@@ -49,7 +49,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     """The last reply, or the last request that failed."""
     open_loop: bool
     unsent: int
-    """Requests due in the window that found no free connection before the window's end."""
+    """Requests due in the window that found no free connection before the load ended, a moment after the window."""
     connections: int
     error_classes: tuple[str, ...]
     """Outcome code 1 is the first of these; 0 is success."""

@@ -317,7 +317,7 @@ class Measurement(Struct, frozen=True, kw_only=True):
     error_texts: dict[str, str]
     """Error class -> the first text seen."""
     unsent: int
-    """Requests that were due in the window and could not be sent in it."""
+    """Requests that were due in the window and could not be sent before the load ended (0.2 s after the window)."""
     offered_rps: float | None
     """None in a closed loop."""
     throughput_rps: float

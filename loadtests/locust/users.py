@@ -23,7 +23,7 @@ from .pacing import Alarm, Schedule
 from .recorder import AnswerSample, Recorder
 
 TAIL_NS = 200_000_000
-"""The load goes on this long after the window, so that its last requests see the same load as the others; the tail is cut off."""
+"""The load goes on this long after the window, so that its last requests see the same load as the others, and are sent. It is cut off."""
 _FOREVER_NS = 1 << 62
 _UNREACHABLE = frozenset({"connection", "grpc-UNAVAILABLE"})
 _RETRY_S = 0.05
@@ -105,8 +105,8 @@ class Session:
                 number, due_ns = schedule.take()
                 if due_ns >= self.stop_ns:
                     return
-                if due_ns < self.window_end_ns <= time.monotonic_ns():
-                    self.unsent += due_ns >= self.window_start_ns
+                if time.monotonic_ns() >= self.stop_ns:
+                    self.unsent += self.window_start_ns <= due_ns < self.window_end_ns
                     continue
                 alarm.wait_until(due_ns)
                 self._request(environment, user, client, number, due_ns)
