@@ -30,8 +30,8 @@ class Candidate:
 
 def find(workspace: Workspace, selection: Selection) -> list[list[Candidate]]:
     """The candidates of each target, in order of the targets' ids. Raises NotReadyError when there is nothing to load."""
-    targets = [storage.read(path, Target) for path in sorted(workspace.targets.glob("*/target.json"))]
-    alive = [t for t in targets if t.ready_s is not None and LAUNCHERS.load(t.launcher).alive(t)]
+    targets = _recorded(workspace)
+    alive = [t for t in targets if _absence(t) is None]
     if not alive:
         ended = f": {len(targets)} targets are on record, none of them runs" if targets else ""
         raise NotReadyError(f"nothing is being served{ended}", hint="`make serve` starts everything that can run here")
@@ -47,10 +47,24 @@ def exit_reason(target: Target) -> str | None:
     return None if launcher.alive(target) else launcher.exit_reason(target)
 
 
-def skips(workspace: Workspace) -> tuple[Skip, ...]:
-    """What the earlier stages could not do here, for the report."""
+def skips(workspace: Workspace, selection: Selection) -> tuple[Skip, ...]:
+    """For the report: what the earlier stages could not do here, and the targets on record that do not run now."""
     found = [path for path in (workspace.artifacts / "skips.json", workspace.targets / "skips.json") if path.exists()]
-    return tuple(skip for path in found for skip in storage.read(path, Skips).skips)
+    earlier = [skip for path in found for skip in storage.read(path, Skips).skips]
+    absent = [(t.id, _absence(t)) for t in _recorded(workspace) if _of_target(t, selection)]
+    return tuple(earlier + [Skip(stage="loadtest", what=what, reason=reason) for what, reason in absent if reason is not None])
+
+
+def _recorded(workspace: Workspace) -> list[Target]:
+    return [storage.read(path, Target) for path in sorted(workspace.targets.glob("*/target.json"))]
+
+
+def _absence(target: Target) -> str | None:
+    """Why a target on record cannot be loaded; None when it runs."""
+    ended = exit_reason(target)
+    if ended is not None:
+        return f"it had ended before the load test: {ended}"
+    return None if target.ready_s is not None else "it was still starting"
 
 
 def _of_target(target: Target, selection: Selection) -> list[Candidate]:

@@ -32,7 +32,7 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
     random.Random(plan.seed).shuffle(groups)  # noqa: S311 - an order, no secret
     directory = _new_directory(workspace)
     total = sum(map(len, groups)) * len(plan.profiles)
-    writer = _Writer(workspace, directory, plan)
+    writer = _Writer(workspace, selection, directory, plan)
     with console.bar("load", total) as bar:
         for candidate in (candidate for group in groups for candidate in group):
             for done in _cells(candidate, plan, workspace, directory):
@@ -44,11 +44,11 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
 class _Writer:
     """The run so far, written whole after each cell: an interruption loses nothing that was finished."""
 
-    def __init__(self, workspace: Workspace, directory: Path, plan: LoadPlan) -> None:
+    def __init__(self, workspace: Workspace, selection: Selection, directory: Path, plan: LoadPlan) -> None:
         self.cells: list[Cell] = []
         self._directory, self._plan = directory, plan
         self._created_at, self._started = datetime.now(UTC), time.monotonic()
-        self._skips = candidates.skips(workspace)
+        self._skips = candidates.skips(workspace, selection)
         checkpoints = workspace.root / "checkpoints"
         self._training = tuple(storage.read(path, TrainingRecord) for path in sorted(checkpoints.glob("*/training-*.json")))
         self._twins = tuple(storage.read(path, TwinProof) for path in sorted(checkpoints.glob("*/twin.json")))

@@ -124,7 +124,9 @@ def test_filters_and_targets_that_are_gone(model_workspace: Workspace, serve_mod
     gone.kill()
     gone.wait()
     _, result = load(model_workspace, selection=Selection(protocols=("rest",)))
-    assert [c.target.server for c in result.cells] == ["good"], "what had ended before is not part of the load test"
+    assert [c.target.server for c in result.cells] == ["good"], "what had ended before is not loaded"
+    assert [s.what for s in result.skips] == ["tfserving", "sums.pytorch.onnx.float32@slow.process"], "nor is it forgotten"
+    assert result.skips[1].reason.startswith("it had ended before the load test: ")
 
 
 class InterruptedConsole(Console):
