@@ -36,9 +36,14 @@ def main() -> None:
 
 
 def _serve(flags: command_line.Flags) -> None:
+    import warnings
+
     import uvloop
 
     from .server import ModelServer
+
+    # A number beyond float32 becomes infinity, as in TF Serving; numpy would say so on standard error.
+    warnings.filterwarnings("ignore", "overflow encountered in cast")
 
     async def serve() -> None:
         await ModelServer(flags).run()

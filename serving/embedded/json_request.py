@@ -17,7 +17,7 @@ from .json_tensors import is_base64, leaves, shape_of, to_array
 from .status import ServingError, invalid
 
 if TYPE_CHECKING:
-    from serveoff.plugins import Array, Signature
+    from serveoff.plugins import Array
 
 _TOP_KEYS = (b'"instances"', b'"inputs"', b'"signature_name"')
 
@@ -34,10 +34,9 @@ class PredictBody:
         self.row = False
         self.signature_name = signature_name(self._doc)
 
-    def inputs(self, signature: Signature) -> dict[str, Array]:
-        """One array per input, in the row form with the batch as first dimension. Raises ServingError."""
+    def inputs(self, dtypes: dict[str, str]) -> dict[str, Array]:
+        """One array per input of `dtypes` (sorted by name), in the row form with the batch as first dimension. Raises ServingError."""
         doc = self._doc
-        dtypes: dict[str, str] = {spec.name: spec.dtype for spec in sorted(signature.inputs, key=lambda s: s.name)}
         if "instances" in doc:
             instances = doc["instances"]
             if "inputs" in doc:
@@ -109,9 +108,7 @@ class PredictBody:
         try:
             if dtype in ("float32", "float64"):
                 # A number is all there can be: texts, null, true and false are ruled out, dicts and ragged lists raise.
-                array = np.array(values, np.float64)
-                with np.errstate(over="ignore"):
-                    return array.astype(dtype, copy=False)
+                return np.array(values, dtype)
             array = np.array(values)
         except (ValueError, TypeError, OverflowError):
             return None

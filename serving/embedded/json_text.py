@@ -14,9 +14,6 @@ import numpy.typing as npt
 import orjson
 
 _SINGLE = Struct("f")
-_VECTOR_FROM = 64
-"""From this many values on, whole-array steps beat the loop (measured: 1.4 against 1.5 us a value)."""
-
 _ESCAPED = re.compile(rb'[\x00-\x1f"\\]')
 _SHORT = {b'"': b'\\"', b"\\": b"\\\\", b"\b": b"\\b", b"\f": b"\\f", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}
 
@@ -40,17 +37,20 @@ def decimal_text(value: float, *, single: bool) -> str:
 
 
 def _decimals(values: npt.NDArray[Any]) -> list[str]:
-    single = values.dtype == np.float32
+    """`decimal_text` of every value.
+
+    A number of six digits that is stored in single (double) precision shows, in nine (seventeen) digits, a tail within 60 units of 000: the
+    error of storing it is at most 2**-24 (2**-53) of its size. So a text whose last three digits are further away needs no second look.
+    """
     items: list[float] = values.tolist()
-    if len(items) < _VECTOR_FROM or not np.isfinite(values).all():
-        return [decimal_text(v, single=single) for v in items]
-    texts = list(map("{:g}".format, items))
-    with np.errstate(over="ignore"):
-        back = np.array(list(map(float, texts))).astype(values.dtype)
-    precise = "{:.9g}" if single else "{:.17g}"
-    for i in np.flatnonzero(back != values).tolist():
-        texts[i] = precise.format(items[i])
-    return [t if "." in t or "e" in t else t + ".0" for t in texts]
+    single = values.dtype == np.float32
+    texts = (("%#.9g " if single else "%#.17g ") * len(items) % tuple(items)).split()
+    return [
+        text.rstrip("0")
+        if "061" <= (tail := text[-3:]) <= "939" and tail.isdigit() and "e" not in text
+        else decimal_text(value, single=single)
+        for text, value in zip(texts, items, strict=True)
+    ]
 
 
 def string_bytes(data: bytes) -> bytes:

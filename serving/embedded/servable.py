@@ -9,7 +9,11 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from serveoff.contract import DType
 
 from .batching import BatchOptions, Queue, Scheduler
 from .metrics import Metrics
@@ -22,6 +26,9 @@ DEFAULT_SIGNATURE = "serving_default"
 
 INLINE_BELOW_S = 0.0005
 """Calls shorter than this run on the event loop: a hop to a thread and back costs 100 us or more, and others wait no longer than this."""
+
+_NAMES = {np.dtype(name): name for name in get_args(DType) if name != "string"}
+"""numpy computes a dtype's name anew each time, which takes longer than the rest of the check."""
 
 _TIMED_OUT = "Timed out waiting for notification"
 _PATIENCE = 3
@@ -72,26 +79,47 @@ class Servable:
     """Serialized SignatureDefs, where the model's file holds them."""
     _queues: dict[str, Queue] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=dict)
+    _types: dict[str, dict[str, str]] = field(default_factory=dict)
     _in_flight: int = 0
     _idle: threading.Condition = field(default_factory=threading.Condition)
 
     def signature(self, name: str) -> Signature | None:
         return self.model.signatures.get(name or DEFAULT_SIGNATURE)
 
+    def input_types(self, name: str) -> dict[str, str]:
+        """Input -> dtype, sorted by name, of an existing signature."""
+        types = self._types.get(name)
+        if types is None:
+            specs = sorted(self.model.signatures[name].inputs, key=lambda spec: spec.name)
+            types = self._types[name] = {spec.name: spec.dtype for spec in specs}
+        return types
+
+    def run_if_quick(self, signature: str, inputs: Tensors, api: str = "Predict") -> Tensors | None:
+        """The outputs, where the call is known to be short; None where it has to wait for a thread or a batch. Raises ServingError."""
+        if self.batching is not None:
+            return None
+        pace = self._paces.get(signature)
+        size = sum([array.nbytes for array in inputs.values()])
+        if pace is None or size > pace.quick_bytes:
+            return None
+        start = time.perf_counter()
+        outputs = self.run_here(signature, inputs, pace, size)
+        self.means.metrics.runtime(self.name, api, time.perf_counter() - start)
+        return outputs
+
     async def run(self, signature: str, inputs: Tensors, timeout_s: float | None, api: str = "Predict") -> Tensors:
         """All outputs of the signature. Raises ServingError; DEADLINE_EXCEEDED leaves the call running, its answer is dropped."""
         if timeout_s is not None and timeout_s <= 0:
             raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT)
+        quick = self.run_if_quick(signature, inputs, api)
+        if quick is not None:
+            return quick
         start = time.perf_counter()
-        pace = self._paces.setdefault(signature, Pace())
-        if self.batching is None and pace.quick(size := sum(array.nbytes for array in inputs.values())):
-            outputs = self.run_here(signature, inputs, pace, size)
-        else:
-            call = self._run_alone(signature, inputs) if self.batching is None else self._queue(signature).call(inputs)
-            try:
-                outputs = await asyncio.wait_for(call, timeout_s)
-            except TimeoutError:
-                raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
+        call = self._run_alone(signature, inputs) if self.batching is None else self._queue(signature).call(inputs)
+        try:
+            outputs: Tensors = await asyncio.wait_for(call, timeout_s)
+        except TimeoutError:
+            raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
         self.means.metrics.runtime(self.name, api, time.perf_counter() - start)
         return outputs
 
@@ -146,7 +174,7 @@ def check_inputs(signature: Signature, inputs: Tensors) -> None:
             alias = next(n for n in sorted(inputs) if n not in expected)
             names = ",".join(sorted(expected))
             raise invalid(f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {{{names}}}.")
-        given = "string" if array.dtype.kind in "OSU" else array.dtype.name
+        given = _NAMES.get(array.dtype) or ("string" if array.dtype.kind in "OSU" else array.dtype.name)
         if given != spec.dtype:
             raise invalid(f"Expects arg[{index}] to be {_printed(spec.dtype)} but {_printed(given)} is provided")
 

@@ -24,7 +24,7 @@ from .batching import BatchOptions, Scheduler
 from .catalog import Catalog
 from .flags import Flags
 from .grpc_api import GrpcApi
-from .http_protocol import JoinedHttpProtocol
+from .http_protocol import HttpProtocol
 from .lifecycle import Lifecycle, LifecycleOptions
 from .loading import LoadOptions
 from .metrics import Metrics
@@ -36,9 +36,6 @@ from .status import ServingError
 _SAME_PORTS = "--rest_api_port cannot be same as --port. Please use different port for HTTP/REST API. Skipped exporting HTTP/REST API."
 DRAIN_S = 30
 """How long requests in flight may still take after SIGTERM."""
-
-KEEP_ALIVE_S = 75
-"""An idle connection is kept longer than load generators think between requests (uvicorn's own 5 s is not)."""
 
 
 class _Http(uvicorn.Server):
@@ -145,11 +142,12 @@ class ModelServer:
     def _http(self) -> _Http:
         flags = self._flags
         timeout_s = flags.rest_api_timeout_in_ms / 1000 if flags.rest_api_timeout_in_ms > 0 else None
-        app: Any = RestApi(self.catalog, self.metrics, timeout_s, flags.rest_api_enable_cors_support, _metrics_path(flags))
+        api = RestApi(self.catalog, self.metrics, timeout_s, flags.rest_api_enable_cors_support, _metrics_path(flags))
+        answer: Any = api.answer
         return _Http(
             uvicorn.Config(
-                app,
-                http=JoinedHttpProtocol,
+                answer,
+                http=HttpProtocol,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
@@ -157,7 +155,6 @@ class ModelServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=DRAIN_S,
             )
         )

@@ -62,8 +62,14 @@ def _feature(example: pb.Example, name: str) -> float:
     return float(values[0]) if values else 0.0
 
 
+def _examples(a: Arrays) -> list[pb.Example]:
+    if a["inputs"].ndim != 1:
+        raise ValueError("examples come as a list")
+    return [pb.Example.FromString(row) for row in a["inputs"]]
+
+
 def _scores(a: Arrays) -> dict[str, Any]:
-    rows = [_feature(pb.Example.FromString(row), "x") for row in a["inputs"]]
+    rows = [_feature(row, "x") for row in _examples(a)]
     return {
         "scores": np.array([[v * 0.5 + 2, v] for v in rows], np.float32),
         "classes": np.array([[b"half", b"same"] for _ in rows], object),
@@ -71,8 +77,7 @@ def _scores(a: Arrays) -> dict[str, Any]:
 
 
 def _regress(a: Arrays) -> dict[str, Any]:
-    rows = [pb.Example.FromString(row) for row in a["inputs"]]
-    return {"outputs": np.array([_feature(r, "x") * 0.5 + 2 + _feature(r, "bias") for r in rows], np.float32)}
+    return {"outputs": np.array([_feature(r, "x") * 0.5 + 2 + _feature(r, "bias") for r in _examples(a)], np.float32)}
 
 
 _FLOAT = {"x": "float32"}
