@@ -10,10 +10,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from serveoff.wire import tensors
 from serveoff.wire import tfs_pb2 as pb
 
-from . import inference, log, metadata
+from . import inference, log, metadata, packed
 from .catalog import Catalog
 from .metrics import Metrics
 from .reload import Reloader
@@ -88,7 +87,7 @@ class GrpcApi:
         inputs = {}
         for alias, proto in request.inputs.items():
             try:
-                inputs[alias] = tensors.read(proto)
+                inputs[alias] = packed.read(proto)
             except ValueError as error:
                 raise invalid(f"tensor parsing error: {alias}: {error}") from None
         check_inputs(signature, inputs)
@@ -97,7 +96,7 @@ class GrpcApi:
         reply = pb.PredictResponse()
         _name(reply.model_spec, servable, name)
         for alias in names:
-            tensors.write(reply.outputs[alias], outputs[alias], content=self.tensor_content)
+            packed.write(reply.outputs[alias], outputs[alias], content=self.tensor_content)
         return reply
 
     async def classify(self, request: pb.ClassificationRequest, timeout_s: float | None) -> pb.ClassificationResponse:
