@@ -18,7 +18,7 @@ from typing import Any
 from bench import memory, payloads, servers, summary
 from bench.cells import Cell, Grpc, InProcess, Rest
 from bench.figures import Goal, Sample
-from bench.machine import Cores, cores, pinned
+from bench.machine import Cores, cores, pinned, wait_for_quiet
 from bench.rivals import RIVALS
 from serveoff import process
 from serveoff.console import Console
@@ -26,6 +26,7 @@ from serveoff.errors import GateError, ServeoffError
 from serveoff.plugins import Artifact
 from serveoff.workspace import Workspace
 
+TRIES, PATIENCE_S = 5, 60.0
 PARTS = ("rivals", "rest", "grpc", "image", "batching", "memory")
 
 
@@ -57,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; the default is all but memory")
     parser.add_argument("--rivals", nargs="+", choices=list(RIVALS), metavar="RIVAL", help=f"of {', '.join(RIVALS)}")
     parser.add_argument("--memory", type=int, default=0, metavar="N", help="send N mixed good and bad requests, and watch the memory")
+    parser.add_argument("--quiet", type=float, metavar="CORES", help="wait for, and repeat until, others use less than this meanwhile")
     parser.add_argument("--seed", type=int, default=0, help="of the order within a round, and of the mixed requests")
     parser.add_argument("--json", action="store_true", help="the figures of every round as JSON, instead of the tables")
     options = parser.parse_args()
@@ -72,6 +74,8 @@ class Bench:
         self._stack, self._console, self._options = stack, console, options
         self.skips: dict[str, str] = {}
         self.settings: dict[str, str] = {}
+        self.void = 0
+        """Measurements that were repeated because others were busy."""
         self.reply_bytes: dict[str, int] = {}
         self.cores: Cores = cores()
         self.directory = Workspace.current().root / "bench"
@@ -89,9 +93,21 @@ class Bench:
         with self._console.bar("measure", self._options.rounds * len(self._cells)) as bar:
             for number in range(self._options.rounds):
                 for done, cell in enumerate(order.sample(self._cells, k=len(self._cells)), 1):
-                    samples[cell.name].append(cell.measure(self._options.seconds))
+                    samples[cell.name].append(self._sample(cell))
                     bar.advance_to(number * len(self._cells) + done, cell.name)
         return samples
+
+    def _sample(self, cell: Cell) -> Sample:
+        """One measurement; the least disturbed of several where `--quiet` asks for quiet."""
+        quiet, seconds = self._options.quiet, self._options.seconds
+        if quiet is None:
+            return cell.measure(seconds)
+        tries: list[Sample] = []
+        while len(tries) < TRIES and not (tries and tries[-1].foreign_cores < quiet):
+            wait_for_quiet(quiet, PATIENCE_S)
+            tries.append(cell.measure(seconds))
+        self.void += len(tries) - 1
+        return min(tries, key=lambda sample: sample.foreign_cores)
 
     def memory(self) -> memory.Growth | None:
         if not self._options.memory:
@@ -190,10 +206,12 @@ def _show(
     if options.json:
         result: dict[str, Any] = summary.as_json(samples, goals)
         result |= {"cores": {"server": bench.cores.server, "client": bench.cores.client, "separate": bench.cores.separate}}
-        result |= {"skipped": bench.skips, "settings": bench.settings, "memory": growth.as_json() if growth else None}
+        result |= {"void": bench.void, "skipped": bench.skips, "settings": bench.settings, "memory": growth.as_json() if growth else None}
         print(json.dumps(result, indent=2))
         return
     summary.show(samples, goals, bench.settings, bench.reply_bytes, bench.payloads)
+    if bench.void:
+        print(f"{bench.void} measurements were void, because others used {options.quiet} cores or more, and were repeated.")
     if not bench.cores.separate:
         print("Server and client shared one core: these figures say little.")
     for what, reason in bench.skips.items():

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import psutil
 
+_LOOK_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Cores:
@@ -39,6 +41,22 @@ def resident_bytes(process: psutil.Process) -> int:
     return total
 
 
+def _busy_s() -> float:
+    """CPU seconds that all cores together have spent on anything, time stolen by the host included."""
+    now = psutil.cpu_times()
+    return float(sum(getattr(now, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq", "steal")))
+
+
+def wait_for_quiet(limit_cores: float, patience_s: float) -> None:
+    """Until everything on this machine has used less than `limit_cores` for half a second, or patience has ended."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        busy, start = _busy_s(), time.monotonic()
+        time.sleep(_LOOK_S)
+        if (_busy_s() - busy) / (time.monotonic() - start) < limit_cores:
+            return
+
+
 class Watch:
     """CPU seconds from now on: the server's, and everybody's who is neither the server nor we nor our finished clients."""
 
@@ -47,12 +65,9 @@ class Watch:
         self._start = self._read()
 
     def _read(self) -> tuple[float, float, float, float]:
-        busy = psutil.cpu_times()
-        stolen = getattr(busy, "steal", 0.0)
-        all_busy = busy.user + busy.nice + busy.system + getattr(busy, "irq", 0.0) + getattr(busy, "softirq", 0.0) + stolen
         server = sum(t.user + t.system for t in (p.cpu_times() for p in tree(self._server)))
         own = os.times()
-        return time.monotonic(), all_busy, server, own.user + own.system + own.children_user + own.children_system
+        return time.monotonic(), _busy_s(), server, own.user + own.system + own.children_user + own.children_system
 
     def stop(self) -> tuple[float, float]:
         """(CPU seconds of the server, cores used by others)."""

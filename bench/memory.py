@@ -54,7 +54,7 @@ def command(server: Running, sent: Payloads, requests: int, seed: int) -> list[s
 
 
 def run(argv: Sequence[str], say: Callable[[str], None]) -> Growth:
-    """Progress goes to `say`, a line each. Raises GateError when the server died or the load could not be sent."""
+    """Progress goes to `say`, a line each. Raises GateError when the server died, or gave a wrong answer."""
     last = ""
     with subprocess.Popen(list(argv), stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -64,4 +64,7 @@ def run(argv: Sequence[str], say: Callable[[str], None]) -> Growth:
             last = line.rstrip()
     if child.returncode:
         raise GateError(f"the mixed load ended with exit code {child.returncode}: {last}")
-    return msgspec.json.decode(last, type=Growth)
+    ended = msgspec.json.decode(last, type=Growth)
+    if ended.unexpected:
+        raise GateError(f"of {ended.requests} mixed requests some got another answer than they must: {ended.unexpected}")
+    return ended

@@ -225,7 +225,7 @@ def main() -> None:
     settled_bytes = peak_bytes = 0
     next_word = step = max(1, wanted // 20)
     while any(thread.is_alive() for thread in threads):
-        time.sleep(0.02)
+        time.sleep(0.1)
         resident, done = resident_bytes(server), tally.done
         peak_bytes = max(peak_bytes, resident)
         if not settled_bytes and done >= settled:
