@@ -12,7 +12,7 @@ from typing import Protocol
 
 import psutil
 
-from bench.figures import Client, Sample, read_client
+from bench.figures import Client, Sample, read_client, read_h2load_log
 from bench.machine import Watch, pinned
 from bench.payloads import PREDICT_RPC
 from bench.servers import LOCALHOST, Running
@@ -67,6 +67,35 @@ class Grpc:
         argv = [sys.executable, "-P", "-m", "bench.grpc_client", address, PREDICT_RPC, str(self.body), str(seconds)]
         with awake(self.server):
             return _watched(self.server.process, self.name, lambda: read_client(_output(pinned(self.core, argv), seconds)))
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcH2load:
+    """h2load, one call at a time on each of `connections` connections: what the server takes without a Python client's share.
+
+    It sees HTTP's status only, not gRPC's: the answer is checked before the load.
+    """
+
+    name: str
+    server: Running
+    body: Path
+    connections: int
+    core: int
+    log: Path
+
+    def measure(self, seconds: int) -> Sample:
+        url = f"http://{LOCALHOST}:{self.server.grpc_port}{PREDICT_RPC}"
+        headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
+
+        def load(duration_s: int) -> Client:
+            self.log.unlink(missing_ok=True)  # h2load appends
+            argv = ["h2load", "-t1", f"-c{self.connections}", "-m1", f"-D{duration_s}", "-d", str(self.body), *headers]
+            _output(pinned(self.core, [*argv, f"--log-file={self.log}", url]), duration_s)
+            return read_h2load_log(self.log.read_text())
+
+        with awake(self.server):
+            load(_WARM_UP_S)
+            return _watched(self.server.process, self.name, lambda: load(seconds))
 
 
 class InProcess:
@@ -135,7 +164,9 @@ def _output(argv: list[str], seconds: int) -> str:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + _SLACK_S, check=False)
     except FileNotFoundError as error:
-        raise MissingToolError(f"{error.filename} is not on PATH", hint="Debian has it: apt-get install wrk util-linux") from None
+        raise MissingToolError(
+            f"{error.filename} is not on PATH", hint="Debian has it: apt-get install wrk nghttp2-client util-linux"
+        ) from None
     if done.returncode:
         raise GateError(f"{' '.join(argv)} ended with {done.returncode}: {done.stderr[-800:]}")
     return done.stdout

@@ -10,13 +10,14 @@ import argparse
 import contextlib
 import json
 import random
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import memory, payloads, servers, summary
-from bench.cells import Cell, Grpc, InProcess, Rest
+from bench.cells import Cell, Grpc, GrpcH2load, InProcess, Rest
 from bench.figures import Goal, Sample
 from bench.machine import Cores, cores, pinned, wait_for_quiet
 from bench.rivals import RIVALS
@@ -125,8 +126,9 @@ class Bench:
         if parts & {"rivals", "rest", "grpc"}:
             server = self._ours("serveoff", digits)
             self._rest(server, summary.OURS, 1, 8)
-            self._cells.append(Grpc(summary.GRPC, server, self.payloads.grpc, self.cores.client))
             payloads.check_grpc("serveoff", server.grpc_port, self.payloads, self._artifact)
+            self._cells.append(Grpc(summary.GRPC, server, self.payloads.grpc, self.cores.client))
+            self._h2load(server, self.payloads.grpc, {summary.GRPC_H2LOAD: 1, summary.GRPC_H2LOAD_8: 8})
             server.pause()
             self._in_process(summary.FLOOR, self._artifact.version_dir, self.payloads.digit)
         if "image" in parts:
@@ -149,6 +151,13 @@ class Bench:
             Rest(summary.cell(name, n), server, path, self.payloads.rows, connections=n, core=self.cores.client) for n in concurrencies
         ]
 
+    def _h2load(self, server: servers.Running, message: Path, cells: dict[str, int]) -> None:
+        if shutil.which("h2load") is None:
+            self.skips["gRPC by h2load"] = "h2load is not on PATH (Debian: nghttp2-client)"
+            return
+        body, log = payloads.framed(message), self._place.folder(server.name) / "h2load.log"
+        self._cells += [GrpcH2load(name, server, body, connections=n, core=self.cores.client, log=log) for name, n in cells.items()]
+
     def _in_process(self, name: str, version_dir: Path, inputs: Path) -> None:
         floor = InProcess(name, version_dir, inputs, self.cores.server, self._place.folder(name) / "log.txt")
         self._stack.callback(floor.stop)
@@ -165,6 +174,7 @@ class Bench:
         payloads.check_grpc(server.name, server.grpc_port, self.payloads, None)
         server.pause()
         self._cells.append(Grpc(summary.IMAGE, server, self.payloads.image_grpc, self.cores.client))
+        self._h2load(server, self.payloads.image_grpc, {summary.IMAGE_H2LOAD: 1})
         self._in_process(summary.IMAGE_FLOOR, base_path / "1", self.payloads.image)
 
     def _batching(self) -> None:

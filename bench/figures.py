@@ -99,6 +99,20 @@ def read_client(output: str) -> Client:
         raise ValueError(f"the load client said {output[-500:]!r}: {error}") from None
 
 
+def read_h2load_log(text: str) -> Client:
+    """h2load's `--log-file`: a line per request with its start (us of the day's clock), HTTP status and time (us), tabs between.
+
+    Raises ValueError for a log without requests.
+    """
+    rows = [tuple(map(int, line.split("\t"))) for line in text.splitlines()]
+    if not rows:
+        raise ValueError("h2load logged no request")
+    taken = sorted(row[2] for row in rows)
+    seconds = (max(row[0] + row[2] for row in rows) - min(row[0] for row in rows)) / 1e6
+    refused = sum(row[1] != 200 for row in rows)
+    return Client(len(rows), seconds, percentile(taken, 0.5), percentile(taken, 0.99), refused, 0)
+
+
 def percentile(ascending: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of all values do not exceed. Raises ValueError for no values."""
     if not ascending:

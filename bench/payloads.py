@@ -54,11 +54,18 @@ def write(artifact: Artifact, directory: Path) -> Payloads:
     paths = Payloads(*(directory / name for name in ("rows.json", "v2.json", "digit.pb", "digit.npz", "image.npz", "image.pb")))
     storage.write_bytes(paths.rows, PROTOCOLS.load("tfs_rest").encode(artifact.manifest, endpoint, inputs))
     storage.write_bytes(paths.v2, _v2(inputs))
-    storage.write_bytes(paths.grpc, _predict_request(inputs))
-    storage.write_bytes(paths.image_grpc, _predict_request(image))
+    for path, tensors_sent in ((paths.grpc, inputs), (paths.image_grpc, image)):
+        message = _predict_request(tensors_sent)
+        storage.write_bytes(path, message)
+        storage.write_bytes(framed(path), b"\0" + len(message).to_bytes(4) + message)
     np.savez(paths.digit, allow_pickle=False, **inputs)
     np.savez(paths.image, allow_pickle=False, **image)
     return paths
+
+
+def framed(message: Path) -> Path:
+    """The same message as it goes into HTTP/2: not compressed, its length, itself."""
+    return message.with_suffix(".frame")
 
 
 def _v2(inputs: Tensors) -> bytes:

@@ -15,9 +15,12 @@ from bench.rivals import RIVALS
 from serveoff import host
 
 OURS = "serveoff"
-GRPC = "serveoff gRPC c1"
+GRPC = "serveoff gRPC c1, grpcio"
+GRPC_H2LOAD = "serveoff gRPC c1, h2load"
+GRPC_H2LOAD_8 = "serveoff gRPC c8, h2load"
 FLOOR = "in process"
-IMAGE = "224x224x3 gRPC c1"
+IMAGE = "224x224x3 gRPC c1, grpcio"
+IMAGE_H2LOAD = "224x224x3 gRPC c1, h2load"
 IMAGE_FLOOR = "224x224x3 in process"
 BATCHING_OFF = "serveoff batching off"
 BATCHING_ON = "serveoff batching on"
@@ -53,8 +56,10 @@ def goals(samples: Samples, rivals: Sequence[str]) -> list[Goal]:
             found.append(Goal(f"p50 at concurrency 1, ours over {name}'s", "x", value, 1.0, rising=False))
     for name, floor, limit, text in (
         (cell(OURS, 1), FLOOR, 400.0, "REST p50 minus in-process p50"),
-        (GRPC, FLOOR, 500.0, "gRPC p50 minus in-process p50"),
-        (IMAGE, IMAGE_FLOOR, 3000.0, "gRPC p50 minus in-process p50, 224x224x3 float32"),
+        (GRPC_H2LOAD, FLOOR, 500.0, "gRPC p50 minus in-process p50, client h2load"),
+        (GRPC, FLOOR, 500.0, "gRPC p50 minus in-process p50, client grpcio"),
+        (IMAGE_H2LOAD, IMAGE_FLOOR, 3000.0, "gRPC p50 minus in-process p50, 224x224x3 float32, client h2load"),
+        (IMAGE, IMAGE_FLOOR, 3000.0, "gRPC p50 minus in-process p50, 224x224x3 float32, client grpcio"),
     ):
         if name in samples and floor in samples:
             found.append(Goal(text, "us", difference(_p50(samples, name), _p50(samples, floor)), limit, rising=False))

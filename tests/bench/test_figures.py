@@ -76,6 +76,14 @@ def test_anything_else_is_shown_as_the_client_said_it(said: str) -> None:
         figures.read_client(said)
 
 
+def test_the_log_of_h2load_is_read() -> None:
+    client = figures.read_h2load_log("1000000\t200\t500\n1000600\t200\t400\n1001100\t503\t900\n")
+    assert (client.requests, client.refused, client.p50_us, client.p99_us) == (3, 1, 500, 900)
+    assert client.seconds == pytest.approx(0.002)
+    with pytest.raises(ValueError, match="no request"):
+        figures.read_h2load_log("")
+
+
 def test_refused_requests_are_no_throughput() -> None:
     refused = Sample(requests=10, seconds=2.0, p50_us=1.0, p99_us=1.0, refused=4)
     assert refused.rps == 3.0
