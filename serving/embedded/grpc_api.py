@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
@@ -19,10 +19,14 @@ from .reload import Reloader
 from .servable import DEFAULT_SIGNATURE, Servable, check_inputs, filter_outputs, signature_of
 from .status import Code, ServingError, from_exception, invalid
 
+if TYPE_CHECKING:
+    from serveoff.plugins import Tensors
+
 PREDICTION = "/tensorflow.serving.PredictionService/"
 MODEL = "/tensorflow.serving.ModelService/"
 
-Method = Callable[[Any, "float | None"], Awaitable[Any]]
+Method = Callable[[Any, "float | None"], Any]
+"""(request, seconds left) -> the reply's message, or an awaitable of it. Raises ServingError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +48,45 @@ class GrpcApi:
             MODEL + "HandleReloadConfigRequest": (pb.ReloadConfigRequest, self.reload),
         }
 
-    async def answer(self, name: str, kind: Any, method: Method, data: bytes, timeout_s: float | None) -> bytes:
-        """The reply to one call of `methods`. Raises ServingError, whatever happens."""
+    def answer(self, name: str, kind: Any, method: Method, data: bytes, timeout_s: float | None) -> bytes | Awaitable[bytes]:
+        """The reply to one call of `methods`, at once where no model has to run for long. Raises ServingError, whatever happens."""
         start, request = time.perf_counter(), None
         try:
             request = kind.FromString(data)
-            reply = bytes((await method(request, timeout_s)).SerializeToString())
-            failure = None
-        except DecodeError:
-            failure = ServingError(Code.INTERNAL, f"the request is not a {kind.DESCRIPTOR.name} message")
-        except ServingError as error:
-            failure = error
-        except Exception as error:  # a bad request must never take the server down, whatever it finds
-            log.error(f"{name}: {type(error).__name__}: {error}")
-            failure = from_exception(error)
-        self._count(name, request, failure, time.perf_counter() - start)
-        if failure is not None:
-            raise failure
-        return reply
+            reply = method(request, timeout_s)
+            if hasattr(reply, "SerializeToString"):
+                return self._done(name, request, start, reply)
+        except Exception as error:
+            raise self._failed(name, request, start, error) from None
+        return self._later(name, request, start, reply)
 
-    def _count(self, name: str, request: Any, failure: ServingError | None, seconds: float) -> None:
-        model = _model_of(request)
-        if name.startswith(PREDICTION) and self.catalog.knows(model):
-            code = Code.OK if failure is None else failure.code
-            self.metrics.request(model, name.removeprefix(PREDICTION), "GRPC", code.name, seconds)
+    async def _later(self, name: str, request: Any, start: float, pending: Awaitable[Any]) -> bytes:
+        try:
+            return self._done(name, request, start, await pending)
+        except Exception as error:
+            raise self._failed(name, request, start, error) from None
+
+    def _done(self, name: str, request: Any, start: float, reply: Any) -> bytes:
+        data = bytes(reply.SerializeToString())
+        self._count(name, request, Code.OK, start)
+        return data
+
+    def _failed(self, name: str, request: Any, start: float, error: Exception) -> ServingError:
+        """What the client is told; a bad request must never take the server down, whatever it finds."""
+        if isinstance(error, DecodeError):
+            failure = ServingError(Code.INTERNAL, f"the request is no message of {name}")
+        else:
+            failure = from_exception(error)
+            if not isinstance(error, ServingError):
+                log.error(f"{name}: {failure}")
+        self._count(name, request, failure.code, start)
+        return failure
+
+    def _count(self, name: str, request: Any, code: Code, start: float) -> None:
+        if name.startswith(PREDICTION):
+            model = _model_of(request)
+            if self.catalog.knows(model):
+                self.metrics.request(model, name.removeprefix(PREDICTION), "GRPC", code.name, time.perf_counter() - start)
 
     def find(self, request: Any) -> Servable:
         """The servable of the request's ModelSpec. Raises ServingError."""
@@ -80,7 +99,7 @@ class GrpcApi:
         version = spec.version.value if choice == "version" else None
         return self.catalog.find(spec.name, version, spec.version_label if choice == "version_label" else None)
 
-    async def predict(self, request: pb.PredictRequest, timeout_s: float | None) -> pb.PredictResponse:
+    def predict(self, request: pb.PredictRequest, timeout_s: float | None) -> pb.PredictResponse | Awaitable[pb.PredictResponse]:
         servable = self.find(request)
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = signature_of(servable, name)
@@ -92,7 +111,15 @@ class GrpcApi:
                 raise invalid(f"tensor parsing error: {alias}: {error}") from None
         check_inputs(signature, inputs)
         names = filter_outputs(signature, list(request.output_filter))
-        outputs = await servable.run(name, inputs, timeout_s)
+        outputs = servable.run_if_quick(name, inputs)
+        if outputs is None:
+            return self._predict_later(servable, name, names, servable.run(name, inputs, timeout_s))
+        return self._predicted(servable, name, names, outputs)
+
+    async def _predict_later(self, servable: Servable, name: str, names: list[str], pending: Awaitable[Tensors]) -> pb.PredictResponse:
+        return self._predicted(servable, name, names, await pending)
+
+    def _predicted(self, servable: Servable, name: str, names: list[str], outputs: Tensors) -> pb.PredictResponse:
         reply = pb.PredictResponse()
         _name(reply.model_spec, servable, name)
         for alias in names:
@@ -120,7 +147,7 @@ class GrpcApi:
         await inference.multi(self.find(request.tasks[0]), request, timeout_s, reply)
         return reply
 
-    async def get_model_metadata(self, request: pb.GetModelMetadataRequest, _timeout_s: float | None) -> pb.GetModelMetadataResponse:
+    def get_model_metadata(self, request: pb.GetModelMetadataRequest, _timeout_s: float | None) -> pb.GetModelMetadataResponse:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         if not request.metadata_field:
@@ -132,7 +159,7 @@ class GrpcApi:
         metadata.fill_metadata(self.find(request), reply)
         return reply
 
-    async def get_model_status(self, request: pb.GetModelStatusRequest, _timeout_s: float | None) -> pb.GetModelStatusResponse:
+    def get_model_status(self, request: pb.GetModelStatusRequest, _timeout_s: float | None) -> pb.GetModelStatusResponse:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         spec = request.model_spec

@@ -11,19 +11,20 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from serveoff.errors import InputError
 from serveoff.wire import tfs_pb2 as pb
 
-from . import grpc_server, log, text_protos, warmup
+from . import log, text_protos, warmup
 from . import metrics as monitoring
 from .batching import BatchOptions, Scheduler
 from .catalog import Catalog
 from .flags import Flags
 from .grpc_api import GrpcApi
+from .grpc_http2 import GrpcServer
 from .http_protocol import HttpProtocol
 from .lifecycle import Lifecycle, LifecycleOptions
 from .loading import LoadOptions
@@ -32,6 +33,9 @@ from .reload import Reloader
 from .rest import RestApi
 from .servable import Means, Servable
 from .status import ServingError
+
+if TYPE_CHECKING:
+    from .grpc_grpcio import GrpcioServer
 
 _SAME_PORTS = "--rest_api_port cannot be same as --port. Please use different port for HTTP/REST API. Skipped exporting HTTP/REST API."
 DRAIN_S = 30
@@ -119,23 +123,30 @@ class ModelServer:
             work.append(serving)
         await asyncio.gather(*work)
 
-    async def _start_grpc(self) -> Any:
+    async def _start_grpc(self) -> GrpcServer | GrpcioServer:
         flags = self._flags
         api = GrpcApi(self.catalog, self.metrics, self._reloader, flags.enable_serialization_as_tensor_content)
-        server = grpc_server.server(api, health=flags.enable_grpc_healthcheck_service, channel_arguments=flags.grpc_channel_arguments)
         host = f"[{flags.host}]" if ":" in flags.host else flags.host
         addresses = [f"{host}:{flags.port}"] if flags.port else []
         if flags.grpc_socket_path:
             addresses.append(f"unix:{flags.grpc_socket_path}")
-        for address in addresses:
-            try:
-                if flags.ssl_config_file:
-                    server.add_secure_port(address, grpc_server.credentials(flags.ssl_config_file))
-                else:
-                    server.add_insecure_port(address)
-            except RuntimeError:
-                raise InputError(f"cannot listen on {address}", hint="choose another port, or stop what uses it") from None
-        await server.start()
+        server: GrpcServer | GrpcioServer
+        if flags.ssl_config_file or flags.grpc_channel_arguments:
+            from . import grpc_grpcio
+
+            server = grpc_grpcio.GrpcioServer(
+                api,
+                health=flags.enable_grpc_healthcheck_service,
+                channel_arguments=flags.grpc_channel_arguments,
+                ssl_config_file=flags.ssl_config_file,
+            )
+            await server.start(addresses)
+        else:
+            server = GrpcServer(api, health=flags.enable_grpc_healthcheck_service)
+            listeners = [_listen(flags.host, flags.port)] if flags.port else []
+            if flags.grpc_socket_path:
+                listeners.append(_listen_unix(flags.grpc_socket_path))
+            await server.start(listeners)
         log.info(f"Running gRPC ModelServer at {', '.join(addresses)} ...")
         return server
 
@@ -191,6 +202,19 @@ def _metrics_path(flags: Flags) -> str:
         return ""
     config = text_protos.read("MonitoringConfig", flags.monitoring_config_file).prometheus_config
     return (config.path or monitoring.PATH) if config.enable else ""
+
+
+def _listen_unix(path: str) -> socket.socket:
+    """A socket file that an earlier server left behind is replaced."""
+    if Path(path).is_socket():
+        Path(path).unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(path)
+    except OSError as error:
+        listener.close()
+        raise InputError(f"cannot listen on unix:{path}: {error.strerror}", hint="choose another path") from None
+    return listener
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -111,8 +111,12 @@ def test_without_the_monitoring_file_there_is_no_metrics_page(shared: Any) -> No
     assert shared.http("GET", "/monitoring/prometheus/metrics")[0] == 404
 
 
-def test_health_service(start: Any, kit: Any, tmp_path: Path, shared: Any) -> None:
-    server = single(start, kit, tmp_path, "half", "--enable_grpc_healthcheck_service")
+ENGINES = pytest.mark.parametrize("engine", [(), ("--grpc_channel_arguments=grpc.keepalive_time_ms=60000",)], ids=["zttp", "grpcio"])
+
+
+@ENGINES
+def test_health_service(start: Any, kit: Any, tmp_path: Path, shared: Any, engine: tuple[str, ...]) -> None:
+    server = single(start, kit, tmp_path, "half", "--enable_grpc_healthcheck_service", *engine)
 
     def check(at: Any, service: str) -> int:
         with grpc.insecure_channel(f"127.0.0.1:{at.grpc_port}") as channel:
@@ -127,6 +131,24 @@ def test_health_service(start: Any, kit: Any, tmp_path: Path, shared: Any) -> No
     with pytest.raises(grpc.RpcError) as off:
         check(shared, "")
     assert off.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=30)
+        assert next(watch) == b"\x08\x01"
+        assert watch.is_active()  # the stream stays open ...
+        assert server.stop() == 0  # ... and does not hold up the end
+
+
+@ENGINES
+def test_both_ways_of_speaking_grpc(start: Any, kit: Any, tmp_path: Path, engine: tuple[str, ...]) -> None:
+    server = single(start, kit, tmp_path, "half", *engine)
+    large = predict_request("half", np.arange(1_000_000)).SerializeToString()
+    for data in (predict_request("half", [1.0]).SerializeToString(), large):
+        reply = pb.PredictResponse.FromString(server.call("PredictionService/Predict", data))
+        assert reply.outputs["y"].float_val[-1] == pytest.approx(2.5 if data is not large else 999_999 / 2 + 2)
+    for method, code in (("PredictionService/Predict", "INVALID_ARGUMENT"), ("PredictionService/Forecast", "UNIMPLEMENTED")):
+        with pytest.raises(grpc.RpcError) as caught:
+            server.call(method, b"")
+        assert caught.value.code().name == code
 
 
 def test_messages_have_no_size_limit(shared: Any) -> None:
@@ -173,9 +195,10 @@ def test_cors_headers_behind_their_flag(start: Any, kit: Any, tmp_path: Path) ->
         assert headers["access-control-allow-headers"] == "Content-Type"
 
 
-def test_a_unix_socket(start: Any, kit: Any, tmp_path: Path) -> None:
+@ENGINES
+def test_a_unix_socket(start: Any, kit: Any, tmp_path: Path, engine: tuple[str, ...]) -> None:
     path = tmp_path / "socket"
-    server = single(start, kit, tmp_path, "half", f"--grpc_socket_path={path}", "--grpc_channel_arguments=grpc.keepalive_time_ms=60000")
+    server = single(start, kit, tmp_path, "half", f"--grpc_socket_path={path}", *engine)
     assert server.versions("half") == {"1": "AVAILABLE"}
     with grpc.insecure_channel(f"unix:{path}") as channel:
         call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")

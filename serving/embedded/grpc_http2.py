@@ -1,0 +1,238 @@
+"""gRPC on the event loop itself, over zttp's HTTP/2 state machine.
+
+grpcio's server spends 450 us and three thread changes on a call whatever it does, this one 60 us and none (measured with an echo). It knows
+unary calls, and the one server stream of the health service. `grpc_grpcio` stands in where TLS or grpcio's own options are asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import zttp
+
+from . import grpc_messages as messages
+from .grpc_api import GrpcApi
+from .status import Code, ServingError, from_exception
+
+Unary = Callable[[bytes, "float | None"], "bytes | Awaitable[bytes]"]
+
+_HEADERS = [(b"content-type", b"application/grpc")]
+_OK = [(b"grpc-status", b"0")]
+_NOT_GRPC = [(b"content-type", b"text/plain")]
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    path: str
+    timeout_s: float | None
+    encoding: bytes
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+    task: asyncio.Task[None] | None = None
+
+
+class Methods:
+    """What can be called: path -> handler, and the paths whose reply stays open."""
+
+    def __init__(self, api: GrpcApi, *, health: bool) -> None:
+        self.unary: dict[str, Unary] = {}
+        for name, (kind, method) in api.methods().items():
+            self.unary[name] = self._bound(api, name, kind, method)
+        self.streams: dict[str, Callable[[bytes], bytes]] = {}
+        if health:
+            self.unary[messages.HEALTH + "Check"] = lambda data, _timeout_s: messages.health_check(data)
+            self.streams[messages.HEALTH + "Watch"] = messages.health_watch
+
+    @staticmethod
+    def _bound(api: GrpcApi, name: str, kind: Any, method: Any) -> Unary:
+        return lambda data, timeout_s: api.answer(name, kind, method, data, timeout_s)
+
+
+class GrpcProtocol(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, methods: Methods, connections: set[GrpcProtocol]) -> None:
+        self._methods = methods
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._connection: Any = zttp.Connection(zttp.SERVER, protocol=zttp.HTTP2)
+        self._calls: dict[int, _Call] = {}
+        self._transport: Any = None
+        self._draining = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._connections.add(self)
+        self._connection.initiate_connection()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._connections.discard(self)
+        for call in self._calls.values():
+            if call.task is not None:
+                call.task.cancel()
+        self._calls.clear()
+
+    def pause_writing(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._connection.receive_data(data)
+            while (event := self._connection.next_event()) is not zttp.NEED_DATA:
+                self._take(event)
+        except zttp.ProtocolError:
+            self._flush()
+            self._transport.close()
+            return
+        self._flush()
+
+    def shutdown(self) -> None:
+        """Take no new calls; close once those in flight are answered."""
+        self._draining = True
+        for stream_id, call in list(self._calls.items()):
+            if call.path in self._methods.streams:
+                self._finish(stream_id, [(b"grpc-status", b"14")])
+        self._close_when_done()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def _close_when_done(self) -> None:
+        if self._draining and not self._calls and not self._transport.is_closing():
+            self._connection.close()
+            self._flush()
+            self._transport.close()
+
+    def _flush(self) -> None:
+        data = self._connection.data_to_send()
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _take(self, event: Any) -> None:
+        kind = type(event)
+        if kind is zttp.Request:
+            self._open(event)
+            if event.end_stream:
+                self._complete(event.stream_id)
+        elif kind is zttp.Data:
+            call = self._calls.get(event.stream_id)
+            if call is not None:
+                call.parts.append(event.data)
+                call.size += len(event.data)
+                if call.size > messages.MAX_MESSAGE_BYTES:
+                    self._fail(event.stream_id, ServingError(Code.RESOURCE_EXHAUSTED, "the message is too large"))
+        elif kind is zttp.EndOfMessage:
+            self._complete(event.stream_id)
+        elif kind is zttp.RstStream:
+            call = self._calls.pop(event.stream_id, None)
+            if call is not None and call.task is not None:
+                call.task.cancel()
+            self._close_when_done()
+        elif kind is zttp.GoAway:
+            self._draining = True
+            self._close_when_done()
+
+    def _open(self, event: Any) -> None:
+        path, stream_id = event.target.decode("latin-1"), event.stream_id
+        call = _Call(path, None, b"identity")
+        content_type = b""
+        for name, value in event.headers:
+            if name == b"grpc-timeout":
+                call.timeout_s = messages.timeout_s(value)
+            elif name == b"grpc-encoding":
+                call.encoding = value
+            elif name == b"content-type":
+                content_type = value
+        if event.method != b"POST" or not content_type.startswith(b"application/grpc"):
+            self._connection.stream(stream_id).send_response(415, _NOT_GRPC, True)
+            return
+        self._calls[stream_id] = call
+        if self._draining:
+            self._fail(stream_id, ServingError(Code.UNAVAILABLE, "the server is going away"))
+        elif path not in self._methods.unary and path not in self._methods.streams:
+            self._fail(stream_id, ServingError(Code.UNIMPLEMENTED, ""))
+
+    def _complete(self, stream_id: int) -> None:
+        """The whole request is here."""
+        call = self._calls.get(stream_id)
+        if call is None:
+            return
+        try:
+            request = messages.unframed(call.parts[0] if len(call.parts) == 1 else b"".join(call.parts), call.encoding)
+            call.parts.clear()
+            if call.path in self._methods.streams:
+                self._send(stream_id, self._methods.streams[call.path](request))
+                return
+            reply = self._methods.unary[call.path](request, call.timeout_s)
+        except ServingError as error:
+            self._fail(stream_id, error)
+            return
+        if isinstance(reply, bytes):
+            self._reply(stream_id, reply)
+        else:
+            call.task = self._loop.create_task(self._reply_later(stream_id, reply))
+
+    async def _reply_later(self, stream_id: int, pending: Awaitable[bytes]) -> None:
+        try:
+            self._reply(stream_id, await pending)
+        except Exception as error:
+            self._fail(stream_id, from_exception(error))
+        self._flush()
+
+    def _reply(self, stream_id: int, reply: bytes) -> None:
+        self._send(stream_id, reply)
+        self._finish(stream_id, _OK)
+
+    def _send(self, stream_id: int, message: bytes) -> None:
+        stream = self._connection.stream(stream_id)
+        stream.send_response(200, _HEADERS)
+        stream.send_data(messages.framed(message))
+
+    def _finish(self, stream_id: int, trailers: list[tuple[bytes, bytes]]) -> None:
+        if self._calls.pop(stream_id, None) is not None:
+            self._connection.stream(stream_id).end_message(trailers)
+            self._close_when_done()
+
+    def _fail(self, stream_id: int, error: ServingError) -> None:
+        if self._calls.pop(stream_id, None) is None:
+            return
+        message = messages.percent_encoded(messages.shortened(error.message))
+        status = [*_HEADERS, (b"grpc-status", b"%d" % error.code), (b"grpc-message", message)]
+        self._connection.stream(stream_id).send_response(200, status, True)
+        self._close_when_done()
+
+
+class GrpcServer:
+    """Listens on ports and UNIX sockets."""
+
+    def __init__(self, api: GrpcApi, *, health: bool) -> None:
+        self._methods = Methods(api, health=health)
+        self._connections: set[GrpcProtocol] = set()
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, listeners: list[socket.socket]) -> None:
+        """Take connections of bound sockets."""
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            create: Any = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
+            self._servers.append(await create(lambda: GrpcProtocol(self._methods, self._connections), sock=listener))
+
+    async def stop(self, grace_s: float) -> None:
+        """Answer what is in flight for at most `grace_s`, then close every connection."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.shutdown()
+        end = asyncio.get_running_loop().time() + grace_s
+        while self._connections and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.02)
+        for connection in list(self._connections):
+            connection.abort()
