@@ -72,7 +72,7 @@ RIVALS: dict[str, Rival] = {
         environment={"MAX_BATCH_SIZE": "8"},
     ),
     "MLServer": Rival(
-        packages=("mlserver==1.7.1", TENSORFLOW),
+        packages=("mlserver==1.7.1", "uvloop==0.21.0", TENSORFLOW),
         predict="/v2/models/digits/infer",
         ready="/v2/models/digits/ready",
         body="v2",
