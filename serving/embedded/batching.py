@@ -103,21 +103,26 @@ class Queue:
         self._run = run
         self._batches: deque[_Batch] = deque()
 
-    async def call(self, inputs: Tensors) -> Any:
-        """The outputs for `inputs`, computed together with others. Raises ServingError."""
+    def submit(self, inputs: Tensors) -> asyncio.Future[Any]:
+        """The outputs for `inputs` to come, computed together with others. Raises ServingError at once when they do not fit."""
         rows, options = row_count(inputs), self._options
         if rows == 0:
-            return await self._run(inputs)
+            return asyncio.ensure_future(self._run(inputs))
         if rows > options.max_batch_size:
             kind = "input batch size" if options.split_large else "batch size"
             raise invalid(f"Task size {rows} is larger than maximum {kind} {options.max_batch_size}")
         if rows <= options.batch_size:
-            return await self._enqueue([(inputs, rows)])
+            return self._enqueue([(inputs, rows)])[0]
         step = options.batch_size
         pieces = [{name: array[start : start + step] for name, array in inputs.items()} for start in range(0, rows, step)]
-        return await self._enqueue([(piece, row_count(piece)) for piece in pieces])
+        futures = self._enqueue([(piece, row_count(piece)) for piece in pieces])
+        return asyncio.ensure_future(self._joined(futures))
 
-    async def _enqueue(self, pieces: list[tuple[Tensors, int]]) -> Any:
+    @staticmethod
+    async def _joined(futures: list[asyncio.Future[Any]]) -> Any:
+        return join(await asyncio.gather(*futures), pad=False)
+
+    def _enqueue(self, pieces: list[tuple[Tensors, int]]) -> list[asyncio.Future[Any]]:
         loop = asyncio.get_running_loop()
         tasks = [_Task(inputs, rows, loop.create_future()) for inputs, rows in pieces]
         if not self._fits(tasks):
@@ -125,8 +130,7 @@ class Queue:
         for task in tasks:
             self._place(task, loop.time())
         self._scheduler.wake(self)
-        answers = await asyncio.gather(*(task.done for task in tasks))
-        return answers[0] if len(answers) == 1 else join(answers, pad=False)
+        return [task.done for task in tasks]
 
     def _fits(self, tasks: list[_Task]) -> bool:
         needed, free = 0, self._open_rows()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,10 @@ PREDICTION = "/tensorflow.serving.PredictionService/"
 MODEL = "/tensorflow.serving.ModelService/"
 
 Method = Callable[[Any, "float | None"], Any]
-"""(request, seconds left) -> the reply's message, or an awaitable of it. Raises ServingError."""
+"""(request, seconds left) -> the reply's message, an awaitable of it, or a future and what makes the message of it. Raises ServingError."""
+
+Later = tuple["asyncio.Future[Any]", Callable[["asyncio.Future[Any]"], bytes]]
+"""A future, and what makes the reply of it once it is done (raises ServingError)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class GrpcApi:
             MODEL + "HandleReloadConfigRequest": (pb.ReloadConfigRequest, self.reload),
         }
 
-    def answer(self, name: str, kind: Any, method: Method, data: bytes, timeout_s: float | None) -> bytes | Awaitable[bytes]:
+    def answer(self, name: str, kind: Any, method: Method, data: bytes, timeout_s: float | None) -> bytes | Later:
         """The reply to one call of `methods`, at once where no model has to run for long. Raises ServingError, whatever happens."""
         start, request = time.perf_counter(), None
         try:
@@ -58,13 +61,17 @@ class GrpcApi:
                 return self._done(name, request, start, reply)
         except Exception as error:
             raise self._failed(name, request, start, error) from None
-        return self._later(name, request, start, reply)
+        future, finish = reply if isinstance(reply, tuple) else (asyncio.ensure_future(reply), asyncio.Future.result)
 
-    async def _later(self, name: str, request: Any, start: float, pending: Awaitable[Any]) -> bytes:
-        try:
-            return self._done(name, request, start, await pending)
-        except Exception as error:
-            raise self._failed(name, request, start, error) from None
+        def finished(done: asyncio.Future[Any]) -> bytes:
+            try:
+                return self._done(name, request, start, finish(done))
+            except asyncio.CancelledError:
+                raise ServingError(Code.CANCELLED, "the call was cancelled") from None
+            except Exception as error:
+                raise self._failed(name, request, start, error) from None
+
+        return future, finished
 
     def _done(self, name: str, request: Any, start: float, reply: Any) -> bytes:
         data = bytes(reply.SerializeToString())
@@ -99,7 +106,7 @@ class GrpcApi:
         version = spec.version.value if choice == "version" else None
         return self.catalog.find(spec.name, version, spec.version_label if choice == "version_label" else None)
 
-    def predict(self, request: pb.PredictRequest, timeout_s: float | None) -> pb.PredictResponse | Awaitable[pb.PredictResponse]:
+    def predict(self, request: pb.PredictRequest, timeout_s: float | None) -> Any:
         servable = self.find(request)
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         signature = signature_of(servable, name)
@@ -112,12 +119,11 @@ class GrpcApi:
         check_inputs(signature, inputs)
         names = filter_outputs(signature, list(request.output_filter))
         outputs = servable.run_if_quick(name, inputs)
-        if outputs is None:
-            return self._predict_later(servable, name, names, servable.run(name, inputs, timeout_s))
-        return self._predicted(servable, name, names, outputs)
-
-    async def _predict_later(self, servable: Servable, name: str, names: list[str], pending: Awaitable[Tensors]) -> pb.PredictResponse:
-        return self._predicted(servable, name, names, await pending)
+        if outputs is not None:
+            return self._predicted(servable, name, names, outputs)
+        start = time.perf_counter()
+        future = servable.submit(name, inputs, timeout_s)
+        return future, lambda done: self._predicted(servable, name, names, servable.outcome(done, start))
 
     def _predicted(self, servable: Servable, name: str, names: list[str], outputs: Tensors) -> pb.PredictResponse:
         reply = pb.PredictResponse()

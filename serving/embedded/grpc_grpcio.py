@@ -100,7 +100,11 @@ def _call(api: GrpcApi, name: str, kind: Any, method: Method) -> Callable[[bytes
     async def handle(data: bytes, context: Any) -> bytes:
         try:
             reply = api.answer(name, kind, method, data, context.time_remaining())
-            return reply if isinstance(reply, bytes) else await reply
+            if isinstance(reply, bytes):
+                return reply
+            future, finish = reply
+            await asyncio.wait((future,))
+            return finish(future)
         except ServingError as error:
             await _abort(context, error)
         raise AssertionError

@@ -7,18 +7,19 @@ unary calls, and the one server stream of the health service. `grpc_grpcio` stan
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import zttp
 
 from . import grpc_messages as messages
-from .grpc_api import GrpcApi
-from .status import Code, ServingError, from_exception
+from .grpc_api import GrpcApi, Later
+from .status import Code, ServingError
 
-Unary = Callable[[bytes, "float | None"], "bytes | Awaitable[bytes]"]
+Unary = Callable[[bytes, "float | None"], "bytes | Later"]
 
 _HEADERS = [(b"content-type", b"application/grpc")]
 _OK = [(b"grpc-status", b"0")]
@@ -32,7 +33,7 @@ class _Call:
     encoding: bytes
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
-    task: asyncio.Task[None] | None = None
+    pending: asyncio.Future[Any] | None = None
 
 
 class Methods:
@@ -58,7 +59,6 @@ class GrpcProtocol(asyncio.Protocol):
     def __init__(self, methods: Methods, connections: set[GrpcProtocol]) -> None:
         self._methods = methods
         self._connections = connections
-        self._loop = asyncio.get_running_loop()
         self._connection: Any = zttp.Connection(zttp.SERVER, protocol=zttp.HTTP2)
         self._calls: dict[int, _Call] = {}
         self._transport: Any = None
@@ -73,8 +73,8 @@ class GrpcProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._connections.discard(self)
         for call in self._calls.values():
-            if call.task is not None:
-                call.task.cancel()
+            if call.pending is not None:
+                call.pending.cancel()
         self._calls.clear()
 
     def pause_writing(self) -> None:
@@ -133,8 +133,8 @@ class GrpcProtocol(asyncio.Protocol):
             self._complete(event.stream_id)
         elif kind is zttp.RstStream:
             call = self._calls.pop(event.stream_id, None)
-            if call is not None and call.task is not None:
-                call.task.cancel()
+            if call is not None and call.pending is not None:
+                call.pending.cancel()
             self._close_when_done()
         elif kind is zttp.GoAway:
             self._draining = True
@@ -178,13 +178,18 @@ class GrpcProtocol(asyncio.Protocol):
         if isinstance(reply, bytes):
             self._reply(stream_id, reply)
         else:
-            call.task = self._loop.create_task(self._reply_later(stream_id, reply))
+            call.pending, finish = reply
+            call.pending.add_done_callback(functools.partial(self._reply_later, stream_id, finish))
 
-    async def _reply_later(self, stream_id: int, pending: Awaitable[bytes]) -> None:
+    def _reply_later(self, stream_id: int, finish: Callable[[asyncio.Future[Any]], bytes], future: asyncio.Future[Any]) -> None:
+        if stream_id not in self._calls:
+            if not future.cancelled():
+                future.exception()  # looked at, so that asyncio does not complain
+            return
         try:
-            self._reply(stream_id, await pending)
-        except Exception as error:
-            self._fail(stream_id, from_exception(error))
+            self._reply(stream_id, finish(future))
+        except ServingError as error:
+            self._fail(stream_id, error)
         self._flush()
 
     def _reply(self, stream_id: int, reply: bytes) -> None:

@@ -7,8 +7,9 @@ does. What it does beside that is kept: keep-alive, pipelining, 100-continue, ba
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -16,8 +17,6 @@ from typing import Any
 import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
-
-from . import log
 
 KEEP_ALIVE_S = 75.0
 """An idle connection is kept longer than load generators think between requests."""
@@ -47,8 +46,16 @@ class Reply:
     body: bytes
 
 
-Handler = Callable[[Request], "Reply | Awaitable[Reply]"]
-"""Answers at once where it can, which saves a task."""
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A reply to come: `finish` makes it of the future once that is done, and does not raise."""
+
+    future: asyncio.Future[Any]
+    finish: Callable[[asyncio.Future[Any]], Reply]
+
+
+Handler = Callable[[Request], Reply | Pending]
+"""Answers at once where it can. Must not raise."""
 
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
@@ -64,7 +71,7 @@ class HttpProtocol(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: Any = None
         self._waiting: deque[Request] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._pending: asyncio.Future[Any] | None = None
         self._closing = False
         self._last_active = self._loop.time()
         self._idle_check: asyncio.TimerHandle | None = None
@@ -96,13 +103,13 @@ class HttpProtocol(asyncio.Protocol):
         except httptools.HttpParserError:
             self._waiting.clear()
             self._closing = True
-            if self._task is None:
+            if self._pending is None:
                 self._write(_BAD, keep_alive=False)
 
     def eof_received(self) -> bool:
         """The client has sent its last; what it asked for is still answered (True keeps the connection open for that)."""
         self._closing = True
-        return self._task is not None
+        return self._pending is not None
 
     def pause_writing(self) -> None:
         self._transport.pause_reading()
@@ -113,12 +120,12 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """Called by uvicorn's server when it ends: finish what was asked, take nothing new."""
         self._closing = True
-        if self._task is None and not self._waiting:
+        if self._pending is None and not self._waiting:
             self._transport.close()
 
     def _close_when_idle(self) -> None:
         idle_s = self._loop.time() - self._last_active
-        if idle_s >= KEEP_ALIVE_S and self._task is None:
+        if idle_s >= KEEP_ALIVE_S and self._pending is None:
             self._transport.close()
         else:
             self._idle_check = self._loop.call_later(max(1.0, KEEP_ALIVE_S - idle_s), self._close_when_idle)
@@ -154,7 +161,7 @@ class HttpProtocol(asyncio.Protocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = Request(parser.get_method().decode(), self._url.decode("latin-1"), self._headers, body, parser.should_keep_alive())
         self._body = []
-        if self._task is not None or self._waiting:
+        if self._pending is not None or self._waiting:
             self._waiting.append(request)
             if len(self._waiting) == MAX_WAITING:
                 self._transport.pause_reading()
@@ -168,21 +175,13 @@ class HttpProtocol(asyncio.Protocol):
         if isinstance(reply, Reply):
             self._write(reply, keep_alive=request.keep_alive, head_only=request.verb == "HEAD")
             return
-        self._task = self._loop.create_task(self._answer_later(request, reply))
-        self._state.tasks.add(self._task)
-        self._task.add_done_callback(self._state.tasks.discard)
+        self._pending = reply.future
+        reply.future.add_done_callback(functools.partial(self._answer_later, request, reply.finish))
 
-    async def _answer_later(self, request: Request, pending: Awaitable[Reply]) -> None:
-        try:
-            reply = await pending
-        except Exception as error:
-            log.error(f"{request.verb} {request.target}: {type(error).__name__}: {error}")
-            self._transport.abort()
-            return
-        finally:
-            self._task = None
-        self._write(reply, keep_alive=request.keep_alive, head_only=request.verb == "HEAD")
-        while self._waiting and self._task is None:
+    def _answer_later(self, request: Request, finish: Callable[[asyncio.Future[Any]], Reply], future: asyncio.Future[Any]) -> None:
+        self._pending = None
+        self._write(finish(future), keep_alive=request.keep_alive, head_only=request.verb == "HEAD")
+        while self._waiting and self._pending is None:
             following = self._waiting.popleft()
             if len(self._waiting) == MAX_WAITING - 1:
                 self._transport.resume_reading()

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 import time
 import zlib
-from collections.abc import Awaitable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from . import inference, json_examples, log, metadata, urls
 from .catalog import Catalog
-from .http_protocol import Reply, Request
+from .http_protocol import Pending, Reply, Request
 from .json_reply import classification_body, error_body, predict_body, regression_body
 from .json_request import PredictBody
 from .metrics import Metrics
 from .servable import DEFAULT_SIGNATURE, check_inputs
 from .status import HTTP_STATUS, Code, ServingError, from_exception, invalid
-
-if TYPE_CHECKING:
-    from serveoff.plugins import Tensors
 
 MAX_UNPACKED_BYTES = 100 * 1024 * 1024
 """A gzip body that unpacks to more counts as empty, like one that does not unpack."""
@@ -37,6 +35,9 @@ _ORIGIN = re.compile(rb"https?://")
 _ROUTES_KEPT_BELOW = 256
 """Longer targets are parsed each time, so that strange ones cannot fill the memory."""
 
+_Later = tuple["asyncio.Future[Any]", Callable[["asyncio.Future[Any]"], bytes]]
+"""A future, and what makes the reply's body of it (raises what went wrong)."""
+
 _known_route = functools.lru_cache(maxsize=512)(urls.parse)
 
 
@@ -50,7 +51,7 @@ class RestApi:
     cors: bool = False
     metrics_path: str = ""
 
-    def answer(self, request: Request) -> Reply | Awaitable[Reply]:
+    def answer(self, request: Request) -> Reply | Pending:
         """The reply, at once where no model has to run for long."""
         verb, target = request.verb, request.target
         if target[:4].lower() != "/v1/":
@@ -71,14 +72,18 @@ class RestApi:
             return self._done(request, route, headers, start, error)
         if isinstance(reply, bytes):
             return self._done(request, route, headers, start, reply)
-        return self._later(request, route, headers, start, reply)
+        future, finish = reply
 
-    async def _later(self, request: Request, route: urls.Route, headers: bytes, start: float, pending: Awaitable[bytes]) -> Reply:
-        try:
-            outcome: bytes | Exception = await pending
-        except Exception as error:
-            outcome = error
-        return self._done(request, route, headers, start, outcome)
+        def finished(done: asyncio.Future[Any]) -> Reply:
+            try:
+                outcome: bytes | Exception = finish(done)
+            except asyncio.CancelledError:
+                outcome = ServingError(Code.CANCELLED, "the call was cancelled")
+            except Exception as error:
+                outcome = error
+            return self._done(request, route, headers, start, outcome)
+
+        return Pending(future, finished)
 
     def _done(self, request: Request, route: urls.Route | None, headers: bytes, start: float, outcome: bytes | Exception) -> Reply:
         code, reply = Code.OK, b""
@@ -93,7 +98,7 @@ class RestApi:
             self.metrics.request(route.model, route.action, "REST", code.name, time.perf_counter() - start)
         return Reply(HTTP_STATUS[code], headers, reply)
 
-    def _dispatch(self, route: urls.Route, body: bytes) -> bytes | Awaitable[bytes]:
+    def _dispatch(self, route: urls.Route, body: bytes) -> bytes | _Later:
         if route.action == "predict":
             return self._predict(route, body)
         if route.action == "status":
@@ -101,7 +106,7 @@ class RestApi:
             return metadata.status_body(self.catalog.statuses(route.model, route.version))
         if route.action == "metadata":
             return metadata.metadata_body(self.catalog.find(route.model, route.version, route.label))
-        return self._infer(route, body)
+        return asyncio.ensure_future(self._infer(route, body)), asyncio.Future.result
 
     async def _infer(self, route: urls.Route, body: bytes) -> bytes:
         name, examples = json_examples.read(body)
@@ -110,7 +115,7 @@ class RestApi:
             return classification_body(await inference.classify(servable, name, examples, self.timeout_s))
         return regression_body(await inference.regress(servable, name, examples, self.timeout_s))
 
-    def _predict(self, route: urls.Route, body: bytes) -> bytes | Awaitable[bytes]:
+    def _predict(self, route: urls.Route, body: bytes) -> bytes | _Later:
         request = PredictBody(body)
         servable = self.catalog.find(route.model, route.version, route.label)
         name = request.signature_name or DEFAULT_SIGNATURE
@@ -123,13 +128,11 @@ class RestApi:
         if len(inputs) != len(signature.inputs):
             check_inputs(signature, inputs)
         outputs = servable.run_if_quick(name, inputs)
-        if outputs is None:
-            return _predict_later(servable.run(name, inputs, self.timeout_s), row=request.row)
-        return predict_body(outputs, row=request.row)
-
-
-async def _predict_later(pending: Awaitable[Tensors], *, row: bool) -> bytes:
-    return predict_body(await pending, row=row)
+        if outputs is not None:
+            return predict_body(outputs, row=request.row)
+        start = time.perf_counter()
+        future = servable.submit(name, inputs, self.timeout_s)
+        return future, lambda done: predict_body(servable.outcome(done, start), row=request.row)
 
 
 def _header(request: Request, name: bytes) -> bytes:

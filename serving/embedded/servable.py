@@ -31,6 +31,10 @@ _NAMES = {np.dtype(name): name for name in get_args(DType) if name != "string"}
 """numpy computes a dtype's name anew each time, which takes longer than the rest of the check."""
 
 _TIMED_OUT = "Timed out waiting for notification"
+_BAN_S = 1.0
+_NEVER_INLINE_S = 0.01
+"""A call that waits for something else uses no CPU time, and must not hold up the event loop all the same."""
+
 _PATIENCE = 3
 """So many slow calls in a row end the belief that a size is quick; one alone may be the machine's noise."""
 
@@ -41,18 +45,37 @@ class Pace:
 
     quick_bytes: int = -1
     strikes: int = 0
+    learns_from: float = 0.0
 
     def quick(self, size_bytes: int) -> bool:
         return size_bytes <= self.quick_bytes
 
-    def record(self, size_bytes: int, seconds: float) -> None:
-        if seconds < INLINE_BELOW_S:
-            self.quick_bytes = max(self.quick_bytes, size_bytes)
+    def was_here(self, size_bytes: int, spent: Spent) -> None:
+        """After a call on the event loop. Too many long ones in a row end the belief, for a while."""
+        if spent.is_short:
             self.strikes = 0
-        elif size_bytes <= self.quick_bytes:
-            self.strikes += 1
-            if self.strikes >= _PATIENCE:
-                self.quick_bytes, self.strikes = size_bytes - 1, 0
+            return
+        self.strikes += 1
+        if self.strikes >= _PATIENCE:
+            self.quick_bytes, self.strikes, self.learns_from = size_bytes - 1, 0, time.monotonic() + _BAN_S
+
+    def was_in_thread(self, size_bytes: int, spent: Spent) -> None:
+        if spent.is_short and size_bytes > self.quick_bytes and time.monotonic() >= self.learns_from:
+            self.quick_bytes = size_bytes
+
+
+class Spent:
+    """What a call used, from here on. CPU time decides: the clock also shows other processes and the wait for Python's lock."""
+
+    __slots__ = ("_clock", "_cpu")
+
+    def __init__(self) -> None:
+        self._cpu = time.thread_time()
+        self._clock = time.perf_counter()
+
+    @property
+    def is_short(self) -> bool:
+        return time.thread_time() - self._cpu < INLINE_BELOW_S and time.perf_counter() - self._clock < _NEVER_INLINE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +126,45 @@ class Servable:
         if pace is None or size > pace.quick_bytes:
             return None
         start = time.perf_counter()
-        outputs = self.run_here(signature, inputs, pace, size)
+        outputs = self._run_on_loop(signature, inputs, pace, size)
         self.means.metrics.runtime(self.name, api, time.perf_counter() - start)
         return outputs
 
-    async def run(self, signature: str, inputs: Tensors, timeout_s: float | None, api: str = "Predict") -> Tensors:
-        """All outputs of the signature. Raises ServingError; DEADLINE_EXCEEDED leaves the call running, its answer is dropped."""
+    def submit(self, signature: str, inputs: Tensors, timeout_s: float | None) -> asyncio.Future[Tensors]:
+        """The outputs to come, from a thread or a batch. Raises ServingError when there is no room.
+
+        At the time limit the future is cancelled (`outcome` makes DEADLINE_EXCEEDED of that); a call that runs already runs on, unheard.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Tensors]
         if timeout_s is not None and timeout_s <= 0:
             raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT)
+        if self.batching is not None:
+            future = self._queue(signature).submit(inputs)
+        else:
+            pace = self._paces.setdefault(signature, Pace())
+            size = sum([array.nbytes for array in inputs.values()])
+            future = loop.run_in_executor(self.means.threads, self._run_in_thread, signature, inputs, pace, size)
+        if timeout_s is not None:
+            timer = loop.call_later(timeout_s, future.cancel)
+            future.add_done_callback(lambda _: timer.cancel())
+        return future
+
+    async def run(self, signature: str, inputs: Tensors, timeout_s: float | None, api: str = "Predict") -> Tensors:
+        """All outputs of the signature. Raises ServingError."""
+        start = time.perf_counter()
         quick = self.run_if_quick(signature, inputs, api)
         if quick is not None:
             return quick
-        start = time.perf_counter()
-        call = self._run_alone(signature, inputs) if self.batching is None else self._queue(signature).call(inputs)
+        future = self.submit(signature, inputs, timeout_s)
+        await asyncio.wait((future,))
+        return self.outcome(future, start, api)
+
+    def outcome(self, future: asyncio.Future[Tensors], start: float, api: str = "Predict") -> Tensors:
+        """The result of a done future of `submit`, counted since `start`. Raises ServingError."""
         try:
-            outputs: Tensors = await asyncio.wait_for(call, timeout_s)
-        except TimeoutError:
+            outputs = future.result()
+        except asyncio.CancelledError:
             raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
         self.means.metrics.runtime(self.name, api, time.perf_counter() - start)
         return outputs
@@ -127,9 +173,9 @@ class Servable:
         pace = self._paces.setdefault(signature, Pace())
         size = sum(array.nbytes for array in inputs.values())
         if pace.quick(size):
-            return self.run_here(signature, inputs, pace, size)
+            return self._run_on_loop(signature, inputs, pace, size)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.means.threads, self.run_here, signature, inputs, pace, size)
+        return await loop.run_in_executor(self.means.threads, self._run_in_thread, signature, inputs, pace, size)
 
     def _queue(self, signature: str) -> Queue:
         queue = self._queues.get(signature)
@@ -140,22 +186,31 @@ class Servable:
             queue = self._queues[signature] = Queue(self.means.scheduler, self.batching, run)
         return queue
 
-    def run_here(self, signature: str, inputs: Tensors, pace: Pace | None = None, size: int = 0) -> Tensors:
-        """The same call on the calling thread."""
+    def run_here(self, signature: str, inputs: Tensors) -> Tensors:
+        """The call itself, on the calling thread. Raises ServingError."""
         with self._idle:
             self._in_flight += 1
-        start = time.perf_counter()
         try:
             return self.model.run(signature, inputs)
         except Exception as error:
             raise from_exception(error) from error
         finally:
-            if pace is not None:
-                pace.record(size, time.perf_counter() - start)
             with self._idle:
                 self._in_flight -= 1
                 if not self._in_flight:
                     self._idle.notify_all()
+
+    def _run_on_loop(self, signature: str, inputs: Tensors, pace: Pace, size: int) -> Tensors:
+        spent = Spent()
+        outputs = self.run_here(signature, inputs)
+        pace.was_here(size, spent)
+        return outputs
+
+    def _run_in_thread(self, signature: str, inputs: Tensors, pace: Pace, size: int) -> Tensors:
+        spent = Spent()
+        outputs = self.run_here(signature, inputs)
+        pace.was_in_thread(size, spent)
+        return outputs
 
     def close(self) -> None:
         with self._idle:
