@@ -279,6 +279,8 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     warmup_s: float
     timeout_s: float
     seed: int
+    rounds: int = 1
+    """How often each (target, protocol, profile) is measured, in an order that is shuffled anew in each round."""
 
 
 class CellJob(Struct, frozen=True, kw_only=True):
@@ -333,7 +335,10 @@ class Measurement(Struct, frozen=True, kw_only=True):
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """One row of the report: a target, a protocol, a profile, and what was measured. `measurement` is None when nothing could be."""
+    """A target, a protocol, a profile, a round, and what was measured. `measurement` is None when nothing could be.
+
+    A void round is repeated: the repetition is another cell of the same `round`, with the next `attempt`.
+    """
 
     target: Target
     manifest: Manifest
@@ -346,6 +351,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     measurement: Measurement | None
     verdict: Literal["VALID", "INVALID"]
     reasons: tuple[str, ...]
+    round: int = 1
+    attempt: int = 1
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
