@@ -25,7 +25,7 @@ class _Point:
     @property
     def text(self) -> str:
         p99 = f"p99 {wording.milliseconds(self.p99.value_us)} ms, at most {wording.milliseconds(self.p99.bound_us)} ms"
-        return "<br>".join([shown(self.group.profile), p99, f"{wording.rate(self.row.throughput)} replies/s", self.row.cell.verdict])
+        return "<br>".join([shown(self.group.profile), p99, f"{wording.rate(self.row.throughput)} replies/s", self.row.verdict])
 
 
 def throughput_figures(groups: Sequence[Group], styles: dict[str, Look]) -> list[Figure]:
