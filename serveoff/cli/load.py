@@ -58,7 +58,7 @@ def report(
 ) -> None:
     """Write the report of a load test again, and show it."""
     shared = settings(context)
-    _report(shared, _find_run(shared, run))
+    _report(shared, find_run(shared, run))
 
 
 def ui(
@@ -91,7 +91,7 @@ def _report(shared: Settings, run_dir: Path) -> RunResult:
     return result
 
 
-def _find_run(shared: Settings, run: str) -> Path:
+def find_run(shared: Settings, run: str) -> Path:
     runs = shared.workspace.runs
     if run:
         found = [path for path in (runs / run, Path(run)) if (path / "run.json").exists()]
