@@ -33,14 +33,16 @@ class Option:
 class Load:
     """A profile with its options filled in.
 
-    `arrivals(rng)` yields, without end and never decreasing, the seconds after the start of the warm-up at which a request is due; None is
+    `arrivals(rng)` yields, without end and never decreasing, the seconds after the start of the window at which a request is due; None is
     a closed loop: each connection sends again as soon as it has its reply. At most `connections` requests are in flight.
-    `duration_s` is the measured window; the warm-up comes before it.
+    `duration_s` is the measured window; the warm-up comes before it, and follows the same arrivals from their beginning.
+    `steady`: whether the figures are meant to stay the same during the window.
     """
 
     connections: int
     duration_s: float
     arrivals: Callable[[random.Random], Iterator[float]] | None = None
+    steady: bool = True
 
 
 class Profile(Protocol):
@@ -77,6 +79,11 @@ def complete(choice: ProfileChoice) -> ProfileChoice:
 def resolve(choice: ProfileChoice) -> Load:
     """The load that a choice stands for; raises as `complete` does."""
     return _profile(choice.name).load(complete(choice).options)
+
+
+def share_of(connections: int, share: int, shares: int) -> int:
+    """How many of the connections are those of process number `share` (from 0) of `shares`."""
+    return connections // shares + (share < connections % shares)
 
 
 def _profile(name: str) -> Profile:
