@@ -14,8 +14,9 @@ from serveoff.contract import Cell, CellJob, LoadPlan, Measurement, Parity, Prof
 
 from . import candidates, crew, handover, measure, merge, payloads, steadiness, validity, watch
 from .candidates import Candidate
-from .profiles import resolve
+from .profiles import resolve, searching
 from .rounds import Outcome, Step
+from .search import Seen, search
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,67 +29,56 @@ class Subject:
     payloads: handover.Payloads
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What one load showed. `faults` are the target's, `disturbances` came from around it; neither: the measurement is VALID."""
-
-    measurement: Measurement | None
-    faults: tuple[str, ...]
-    disturbances: tuple[str, ...]
-    reply_bytes: int = 0
-    died: bool = False
-
-    @property
-    def repeat(self) -> bool:
-        """Whether another attempt may do better: not where the target died or answered wrongly."""
-        wrong = any(reason.startswith(validity.WRONG_ANSWER) for reason in self.faults)
-        return bool(self.disturbances) and not self.died and not wrong
-
-
 def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Outcome:
     """Run the step's profile. Never raises for what a target does: a target that dies is a result."""
     profile = plan.profiles[step.number]
     name = f"{step.number + 1}-{profile.name}" + (f".round{step.round}" if plan.rounds > 1 else "")
-    directory = subject.directory / (name + (f".attempt{step.attempt}" if step.attempt > 1 else ""))
-    found = probe(subject, profile, plan, owner, directory)
-    reasons = [*found.faults, *found.disturbances]
-    done = cell(step, plan, subject.live_check, reasons, found.measurement, subject.payloads, found.reply_bytes)
-    return Outcome(done, found.repeat)
+    name += f".attempt{step.attempt}" if step.attempt > 1 else ""
+    chooser = searching(profile)
+    if chooser is None:
+        seen = probe(subject, profile, plan, owner, name, steady=resolve(profile).steady)
+        done = cell(step, plan, subject.live_check, seen.reasons, seen.measurement, subject.payloads, seen.reply_bytes)
+        return Outcome(done, seen.repeat)
+
+    def measured(choice: ProfileChoice, what: str) -> Seen:  # a server that is asked too much slows down: that is no disturbance
+        return probe(subject, choice, plan, owner, f"{name}.{what}", steady=False)
+
+    found = search(chooser, profile, measured)
+    seen = found.seen
+    done = cell(step, plan, subject.live_check, seen.reasons, seen.measurement, subject.payloads, seen.reply_bytes)
+    return Outcome(msgspec.structs.replace(done, probes=found.probes, capacity_rps=found.capacity_rps))
 
 
-def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path, directory: Path) -> Loaded:
-    """Load the subject once with a profile, in a directory of its own two levels below the run's `cells`."""
+def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path, name: str, *, steady: bool) -> Seen:
+    """Load the subject once with a profile, in a directory of this name. `steady`: whether the figures must stay the same."""
+    directory, run_dir = subject.directory / name, subject.directory.parents[1]
     directory.mkdir(parents=True)
-    target, run_dir = subject.candidate.target, directory.parents[2]
+    target = subject.candidate.target
     job = CellJob(target=target, protocol=subject.candidate.endpoint.protocol, profile=profile, plan=plan, payloads=f"../{payloads.FILE}")
     with watch.Watch(target) as watched:
         members = crew.run(job, directory, owner)
     died = candidates.exit_reason(target)
-    lost = [] if died is not None and not any(m.finished for m in members) else [m.lost(run_dir) for m in members if not m.finished]
     faults = [] if died is None else [f"the target died under load: {died}"]
-    left = [_parts(m.directory) for m in members if m.finished]
+    disturbances = [m.lost(run_dir) for m in members if not m.finished]
+    left = [_left_by(m.directory) for m in members if m.finished]
     if not left:
-        return Loaded(None, tuple(faults), tuple(lost), died=died is not None)
-    raw, facts = merge.merge([(raw, facts) for raw, facts, _ in left])
+        return Seen(None, tuple(faults), tuple(disturbances), fatal=died is not None)
+    raw, facts = merge.merge([(one.records, one.facts) for one in left])
     measure.save(directory / "records.npz", raw, facts)
     for member in members:
         (member.directory / handover.RECORDS).unlink(missing_ok=True)  # the same numbers, compressed, lie in the .npz now
-    answers = handover.Answers(answers=tuple(answer for *_, part in left for answer in part.answers))
+    answers = handover.Answers(answers=tuple(answer for one in left for answer in one.answers.answers))
     wrong = payloads.wrong_answers(subject.candidate.artifact, subject.candidate.wire, answers)
     result = _with_wrong(measure.measure(raw, facts, str((directory / "records.npz").relative_to(run_dir))), wrong)
-    around = watch.surroundings([facts for _, facts, _ in left], watched.samples)
+    around = watch.surroundings([one.facts for one in left], watched.samples)
     result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members))
     faults += validity.reasons(result, wrong)
-    disturbances = [*lost, *validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)]
-    drift = steadiness.drift(raw, facts) if resolve(profile).steady and died is None else None
+    disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)
+    drift = steadiness.drift(raw, facts) if steady and died is None else None
+    disturbances += [drift] if drift else []
     good = raw.reply_bytes[raw.outcome == 0].tolist()
-    return Loaded(
-        result,
-        tuple(faults),
-        (*disturbances, *([drift] if drift else [])),
-        round(statistics.median(good)) if good else 0,
-        died is not None,
-    )
+    size = round(statistics.median(good)) if good else 0
+    return Seen(result, tuple(faults), tuple(disturbances), size, fatal=died is not None or bool(wrong))
 
 
 def cell(
@@ -119,11 +109,21 @@ def cell(
     )
 
 
-def _parts(directory: Path) -> tuple[measure.Records, handover.Facts, handover.Answers]:
+@dataclass(frozen=True, slots=True)
+class _Left:
     """What one load process left."""
-    facts = storage.read(directory / handover.FACTS, handover.Facts)
-    raw = measure.records(handover.unpack(directory / handover.RECORDS, handover.Columns))
-    return raw, facts, handover.unpack(directory / handover.ANSWERS, handover.Answers)
+
+    records: measure.Records
+    facts: handover.Facts
+    answers: handover.Answers
+
+
+def _left_by(directory: Path) -> _Left:
+    return _Left(
+        measure.records(handover.unpack(directory / handover.RECORDS, handover.Columns)),
+        storage.read(directory / handover.FACTS, handover.Facts),
+        handover.unpack(directory / handover.ANSWERS, handover.Answers),
+    )
 
 
 def _with_wrong(result: Measurement, wrong: Sequence[str]) -> Measurement:

@@ -146,7 +146,10 @@ def test_what_was_finished_survives_an_interruption(model_workspace: Workspace, 
     serve_model("good")
     with pytest.raises(KeyboardInterrupt):
         run.load_test(
-            Selection(), plan.make(["closed:users=2,duration_s=0.5", "closed:users=2,duration_s=0.5"], warmup_s=0.1), model_workspace, InterruptedConsole()
+            Selection(),
+            plan.make(["closed:users=2,duration_s=0.5", "closed:users=2,duration_s=0.5"], warmup_s=0.1),
+            model_workspace,
+            InterruptedConsole(),
         )
     (left,) = model_workspace.runs.glob("*/run.json")
     assert [c.profile.options["users"] for c in storage.read(left, RunResult).cells] == [2]

@@ -99,7 +99,12 @@ def test_what_clearly_harms_is_a_disturbance(change: dict[str, Any], words: str,
 
 
 def test_usual_limits_bear_a_neighbour_that_leaves_enough_over_and_strict_ones_do_not() -> None:
-    for change in ({"other_cpu": 0.3, "idle_cpu": 0.2}, {"other_cpu": 6.0, "idle_cpu": 8.0}, {"stolen_cpu": 0.03}, {"hub_lag_p99_us": 4000}):
+    for change in (
+        {"other_cpu": 0.3, "idle_cpu": 0.2},
+        {"other_cpu": 6.0, "idle_cpu": 8.0},
+        {"stolen_cpu": 0.03},
+        {"hub_lag_p99_us": 4000},
+    ):
         assert disturbances(**change) == ""
         assert disturbances(**change, limits=validity.STRICT) != ""
     assert disturbances(client_cpu_peak=0.85) == ""
