@@ -17,6 +17,8 @@ from .percentiles import Distribution, decode, merge
 FEWEST = 3
 """Rounds below which there is no interval and no verdict."""
 _SHORTEST_S = 0.01
+_REASONS = 2
+"""So many of the void attempts' reasons stand for all of them; the report lists each attempt with its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def reasons(attempts: Sequence[Cell], planned: int) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(reason for cell in attempts for reason in cell.reasons))
     if planned == 1:
         return found or ("no reason was given",)
-    return (f"{valid} of {planned} rounds {'is' if valid == 1 else 'are'} VALID, {needed(planned)} are needed", *found)
+    more = (f"and {len(found) - _REASONS} more reasons",) if len(found) > _REASONS else ()
+    return (f"{valid} of {planned} rounds {'is' if valid == 1 else 'are'} VALID, {needed(planned)} are needed", *found[:_REASONS], *more)
 
 
 def pool(rounds: Sequence[Round]) -> Pooled | None:
