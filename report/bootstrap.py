@@ -38,10 +38,15 @@ _SEED = 4
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`quantile` of the latencies in microseconds, or successful replies per second (None)."""
+    """`quantile` of the latencies in microseconds, or a rate per second (None).
+
+    `minimum_effect`: a smaller difference is never called one. Restarts and placement move a server by 3%, and a search for the capacity
+    stops within 5% of it on either side.
+    """
 
     name: str
     quantile: Fraction | None
+    minimum_effect: float = 0.03
 
     @property
     def more_is_better(self) -> bool:
@@ -50,7 +55,8 @@ class Metric:
 
 METRICS = {m.name: m for m in (Metric("p50", P50), Metric("p90", P90), Metric("p99", P99), Metric("p99.9", P999))}
 THROUGHPUT = Metric("throughput", None)
-METRICS[THROUGHPUT.name] = THROUGHPUT
+CAPACITY = Metric("capacity", None, 0.10)
+METRICS |= {m.name: m for m in (THROUGHPUT, CAPACITY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,10 @@ class Units:
     counts: Floats
     replies: Floats
     seconds: Floats
+    capacity: Floats
+    """Each block's part of its round's capacity; NaN where a round has none."""
+    share: Floats
+    """Each block's part of its round."""
     round_of: Ints
 
     @property
@@ -100,8 +110,14 @@ def units(rounds: Sequence[Round]) -> Units:
         counts,
         np.array([block.replies for _, block in blocks]),
         np.array([block.seconds for _, block in blocks]),
+        np.array([_capacity(r) / len(r.blocks) for r in rounds for _ in r.blocks]),
+        np.array([1 / len(r.blocks) for r in rounds for _ in r.blocks]),
         np.array([number for number, _ in blocks], np.int64),
     )
+
+
+def _capacity(of: Round) -> float:
+    return math.nan if of.capacity_rps is None else of.capacity_rps
 
 
 def figures(of: Units, metric: Metric, weights: Floats) -> Floats:
@@ -109,8 +125,9 @@ def figures(of: Units, metric: Metric, weights: Floats) -> Floats:
     import numpy as np
 
     if metric.quantile is None:
-        seconds = weights @ of.seconds
-        rates: Floats = np.divide(weights @ of.replies, seconds, out=np.full(len(weights), np.nan), where=seconds > 0)
+        total, over = (of.capacity, of.share) if metric is CAPACITY else (of.replies, of.seconds)
+        under = weights @ over
+        rates: Floats = np.divide(weights @ total, under, out=np.full(len(weights), np.nan), where=under > 0)
         return rates
     q, found = metric.quantile, []
     for start in range(0, len(weights), _CHUNK):

@@ -11,12 +11,12 @@ from serveoff.contract import RunResult
 from serveoff.errors import GateError, InputError, UsageError
 
 from . import objectives, pairs, wording
-from .bootstrap import METRICS, THROUGHPUT, Metric
+from .bootstrap import CAPACITY, METRICS, THROUGHPUT, Metric
 from .objectives import Judged, Objective
 from .pairs import Pair, Pairs
 from .percentiles import estimate
 from .rows import Row
-from .verdicts import Comparison, Word, compare, judge, primary
+from .verdicts import Comparison, Word, compare, judge
 
 SHOWN = (METRICS["p50"], METRICS["p99"], THROUGHPUT)
 
@@ -140,7 +140,7 @@ def gate(result: Outcome, *, force: bool = False) -> None:
 
 def _compared(pair: Pair, metric: Metric | None, *, paired: bool) -> tuple[Comparison, list[Comparison]]:
     """The comparison that the verdict is about, and those of all metrics."""
-    main = metric or primary(pair.open_loop)
+    main = metric or pair.metric
     flaw = _flaw(pair)
     if flaw or pair.baseline is None or pair.candidate is None:
         return Comparison(main, None, None, flaw), []
@@ -171,7 +171,7 @@ def _figures(pair: Pair, comparison: Comparison, *, primary: bool) -> Figures:
     metric, ratio = comparison.metric, comparison.ratio
     return Figures(
         metric=metric.name,
-        unit="replies/s" if metric is THROUGHPUT else "us",
+        unit="replies/s" if metric is THROUGHPUT else "requests/s" if metric is CAPACITY else "us",
         baseline=_value(pair.baseline, metric),
         candidate=_value(pair.candidate, metric),
         ratio=comparison.value,
@@ -186,6 +186,6 @@ def _value(row: Row | None, metric: Metric) -> float | None:
     if row is None or row.latency is None:
         return None
     if metric.quantile is None:
-        return row.throughput
+        return row.capacity_rps if metric is CAPACITY else row.throughput
     found = estimate(row.latency, metric.quantile)
     return None if found is None else float(found.value_us)

@@ -62,13 +62,13 @@ def _add(shown: Table, line: Line) -> None:
 def _text(value: float | None, each: Figures) -> str:
     if value is None:
         return wording.NOTHING
-    return f"{wording.rate(value)}/s" if each.unit == "replies/s" else f"{wording.milliseconds(round(value))} ms"
+    return f"{wording.rate(value)}/s" if each.unit != "us" else f"{wording.milliseconds(round(value))} ms"
 
 
 def _objective(each: Judged) -> str:
     if each.value is None:
         return wording.NOTHING
-    if each.objective.startswith("throughput"):
+    if each.objective.startswith(("throughput", "capacity")):
         return f"{wording.rate(each.value)}/s"
     return f"{wording.milliseconds(round(each.value))} ms"
 

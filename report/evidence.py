@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import wording
-from .bootstrap import Metric
+from .bootstrap import CAPACITY, METRICS, Metric
 from .rows import Group, Row
-from .verdicts import MINIMUM_EFFECT, Comparison, compare, judge, primary
+from .verdicts import Comparison, compare, judge
 
 _NAMED = 4
 
@@ -15,7 +15,7 @@ _NAMED = 4
 def sentences(group: Group, ranked: Sequence[Row]) -> list[str]:
     """The best row's interval, and which of the others are shown to be worse. `ranked` is the best first."""
     best, rest = ranked[0], ranked[1:]
-    metric = primary(group.open_loop)
+    metric = group.metric
     told = _interval(best, metric)
     if not rest:
         return [*told, "It is the only row that can be compared here."]
@@ -32,10 +32,12 @@ def sentences(group: Group, ranked: Sequence[Row]) -> list[str]:
 
 def caveat() -> str:
     """What holds for every sentence of this module."""
+    least, of_capacity = (wording.share(metric.minimum_effect) for metric in (METRICS["p99"], CAPACITY))
     return (
-        "Rows were measured in rounds, in turns. A verdict stands on the paired ratio of one metric, p99 in an open loop and throughput in "
-        "a closed one: its 95% bootstrap interval over the rounds, judged together with the others of its table (Holm), and a difference "
-        f"of at least {wording.share(MINIMUM_EFFECT)}. 'No difference shown' does not say that there is none."
+        "Rows were measured in rounds, in turns. A verdict stands on the paired ratio of one metric: p99 in an open loop, throughput in a "
+        "closed one, capacity where it was searched. It takes the 95% bootstrap interval over the rounds, judged together with the others "
+        f"of its table (Holm), and a difference of at least {least} (capacity: {of_capacity}). 'No difference shown' does not say that "
+        "there is none."
     )
 
 
@@ -43,7 +45,8 @@ def _interval(row: Row, metric: Metric) -> list[str]:
     found = row.ranges.get(metric.name)
     if found is None:
         return []
-    shown = f"{wording.rate(found.low)} to {wording.rate(found.high)} replies/s"
+    unit = "requests/s" if metric is CAPACITY else "replies/s"
+    shown = f"{wording.rate(found.low)} to {wording.rate(found.high)} {unit}"
     if metric.quantile is not None:
         shown = f"{wording.milliseconds(round(found.low))} to {wording.milliseconds(round(found.high))} ms"
     return [f"Its {metric.name}: {shown} (95%, over {len(row.rounds)} rounds)."]

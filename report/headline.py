@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import evidence, wording
+from .bootstrap import CAPACITY
 from .percentiles import P99, minimum_samples
 from .rows import Group, Row
 
@@ -14,6 +15,7 @@ ONE_ROUND = (
     "run moved by as much between its own two halves, and always below 10%. A larger one is a hint that more rounds must confirm."
 )
 TWO_ROUNDS = "Where a row has fewer than three valid rounds there is no interval, and no verdict on any difference."
+SWEEP = "sweep"
 MINIMUM_EFFECT = 0.10
 """The smallest difference that one round is taken to show, however steady it was: restarts and placement move a server by as much."""
 SERVER_NOTES = {
@@ -33,8 +35,14 @@ class Claim:
 
 
 def claims(groups: list[Group]) -> list[Claim]:
-    """One per group: lowest p99 in an open loop, highest throughput in a closed one."""
-    return [_lowest_p99(group) if group.open_loop else _highest_throughput(group) for group in groups]
+    """One per group: lowest p99 in an open loop, highest throughput in a closed one, highest capacity. A sweep is a curve, no answer."""
+    return [_claim(group) for group in groups if group.load != SWEEP]
+
+
+def _claim(group: Group) -> Claim:
+    if group.metric is CAPACITY:
+        return _highest_capacity(group)
+    return _lowest_p99(group) if group.open_loop else _highest_throughput(group)
 
 
 def caveats(groups: list[Group]) -> list[str]:
@@ -88,6 +96,32 @@ def _one_round_throughput(ranked: list[Row]) -> list[str]:
     best, noise = ranked[0], _noise([row.drift.throughput if row.drift else None for row in ranked])
     limit = best.throughput / (1 + noise) if noise is not None else 0.0
     return _apart(ranked, lambda row: row.throughput >= limit, noise, "throughput", _rate_text)
+
+
+def _highest_capacity(group: Group) -> Claim:
+    question = f"{group.model}, {group.encoding}: highest arrival rate that keeps the objective ({group.profile})"
+    ranked = sorted((row for row in group.usable if row.capacity_rps is not None), key=lambda row: -_capacity(row))
+    if not ranked:
+        return Claim(question, "", "", ("No answer: no VALID row has found one.",))
+    best = ranked[0]
+    floor = CAPACITY.minimum_effect
+    limit = _capacity(best) / (1 + floor)
+    told = (
+        evidence.sentences(group, ranked)
+        if group.intervals
+        else _apart(ranked, lambda row: _capacity(row) >= limit, floor, "capacity", _capacity_text)
+    )
+    figure = f"{wording.rate(_capacity(best))} requests/s"
+    return Claim(question, best.label, figure, (*told, *_others(ranked, _capacity_text), *_left_out(group, ranked)))
+
+
+def _capacity(row: Row) -> float:
+    assert row.capacity_rps is not None
+    return row.capacity_rps
+
+
+def _capacity_text(row: Row) -> str:
+    return f"{row.label} ({wording.rate(_capacity(row))}/s)"
 
 
 def _p99(row: Row) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from serveoff.contract import Parity
 
 from . import wording
-from .bootstrap import Range
+from .bootstrap import CAPACITY, METRICS, Range
 from .percentiles import P50, P90, P99, P999, Estimate, minimum_samples
 from .rounds import FEWEST, Pooled
 from .rows import Group, Row
@@ -13,6 +13,12 @@ from .table import Column, Line, Notes, Table, Value, columns, line, number
 
 FEW = "\N{DAGGER}"
 """Stands behind a percentile with fewer samples than it needs."""
+
+
+_SEARCHES = {
+    "capacity": "Searched: the highest arrival rate that keeps the objective. The other figures are those at that rate.",
+    "sweep": "Searched: one arrival rate after the other, past saturation; the curve has all of them.",
+}
 
 
 def measured(group: Group) -> Table:
@@ -29,6 +35,8 @@ def _intro(group: Group) -> str:
     few = any(e is not None and not e.enough for row in group.rows for e in (row.p50, row.p90, row.p99))
     needs = ", ".join(f"{name} {minimum_samples(quantile):,}" for name, quantile in (("p50", P50), ("p90", P90), ("p99", P99)))
     parts = [loop]
+    if group.load in _SEARCHES:
+        parts.append(_SEARCHES[group.load])
     if group.repeated:
         parts.append("Figures are those of all valid rounds together.")
     if group.intervals:
@@ -52,6 +60,7 @@ def _columns(group: Group) -> tuple[Column, ...]:
         Column("p90 ms", numeric=True, priority=1),
         *ranged("p99 ms", "p99 95%", 1),
         Column("p99 at most", numeric=True, priority=4),
+        *(ranged("capacity/s", "capacity 95%", 1) if group.metric is CAPACITY else []),
         *ranged("replies/s", "replies/s 95%", 1 if not group.open_loop else 4),
         *([Column("offered/s", numeric=True, priority=5)] if group.open_loop else []),
         Column("errors", numeric=True, priority=1),
@@ -79,6 +88,7 @@ def _line(row: Row, group: Group, notes: Notes) -> Line:
         _percentile(row.p99),
         *_range(row, group, "p99"),
         _bound(row.p99),
+        *(_capacity(row, group) if group.metric is CAPACITY else []),
         number(wording.rate(m.throughput_rps if m else None), -m.throughput_rps if m else None),
         *_range(row, group, "throughput"),
         *([number(wording.rate(m.offered_rps if m else None), m.offered_rps if m else None)] if group.open_loop else []),
@@ -100,6 +110,11 @@ def _percentile(estimate: Estimate | None) -> Value:
     return number(text if estimate.enough else text + FEW, estimate.value_us, "" if estimate.enough else "weak")
 
 
+def _capacity(row: Row, group: Group) -> list[Value]:
+    found = row.capacity_rps
+    return [number(wording.rate(found), None if found is None else -found), *_range(row, group, CAPACITY.name)]
+
+
 def _range(row: Row, group: Group, name: str) -> list[Value]:
     """The interval's cell, where the group has intervals."""
     if not group.intervals:
@@ -107,7 +122,7 @@ def _range(row: Row, group: Group, name: str) -> list[Value]:
     found: Range | None = row.ranges.get(name)
     if found is None:
         return [number(wording.NOTHING, None)]
-    text = wording.rate if name == "throughput" else lambda us: wording.milliseconds(round(us))
+    text = wording.rate if METRICS[name].quantile is None else lambda us: wording.milliseconds(round(us))
     return [number(f"{text(found.low)} to {text(found.high)}", found.low)]
 
 
@@ -163,7 +178,22 @@ def _verdict(row: Row, notes: Notes) -> Value:
 
 
 _CONDITIONS = (
-    *("row", "load", "window", "cut: start", "cut: end", "connections", "client CPU", "p99.9 ms", "p99.9 at most", "max ms"),
+    *(
+        "row",
+        "load",
+        "window",
+        "cut: start",
+        "cut: end",
+        "connections",
+        "client CPU",
+        "client late",
+        "target CPU",
+        "others' CPU",
+        "stolen",
+        "p99.9 ms",
+        "p99.9 at most",
+        "max ms",
+    ),
     *("p99 from send", "reply", "threads", "ready after", "launcher", "live check"),
 )
 
@@ -177,6 +207,7 @@ def conditions(groups: list[Group]) -> Table:
         columns=columns(_CONDITIONS, numeric=[title for title in _CONDITIONS if title not in {"row", "load", "launcher", "live check"}]),
         lines=lines,
         intro="Client CPU near 100% means that the load process, not the server, was the limit. "
+        "'Client late' is how late its event loop got round to a ticker, at the 99th percentile. CPU is in cores, 'stolen' in shares. "
         f"{FEW} marks a percentile of too few replies (p99.9 needs {minimum_samples(P999):,}). "
         "'p99 from send' counts from when the request left; the p99 above counts from when it was due. "
         "The live check compared the server's answers with the source model's, before the load. "
@@ -185,6 +216,14 @@ def conditions(groups: list[Group]) -> Table:
         empty="Nothing was measured.",
         notes=tuple(notes.texts),
     )
+
+
+def _around(m: Pooled | None) -> list[Value]:
+    around = m.around if m else None
+    late = around.hub_lag_p99_us if around else None
+    shares = (around.target_cpu, around.other_cpu, around.stolen_cpu) if around else (None, None, None)
+    late_text = wording.NOTHING if late is None else f"{wording.milliseconds(round(late))} ms"
+    return [number(late_text, late), *(number(wording.NOTHING if each is None else wording.share(each), each) for each in shares)]
 
 
 def _conditions(group: Group, row: Row, notes: Notes) -> Line:
@@ -197,6 +236,7 @@ def _conditions(group: Group, row: Row, notes: Notes) -> Line:
         number(wording.seconds(m.cut_s[1] if m else None), m.cut_s[1] if m else None),
         number(wording.count(m.connections) if m else wording.NOTHING, m.connections if m else None),
         number(wording.share(m.client_cpu) if m else wording.NOTHING, m.client_cpu if m else None),
+        *_around(m),
         _percentile(row.p999),
         _bound(row.p999),
         number(wording.milliseconds(row.latency.max_us if row.latency else None), row.latency.max_us if row.latency else None),

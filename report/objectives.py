@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from serveoff.errors import UsageError
 
 from . import wording
-from .bootstrap import METRICS, THROUGHPUT, Metric, interval
+from .bootstrap import CAPACITY, METRICS, Metric, interval
 from .percentiles import estimate
 from .rows import Row
 
@@ -56,9 +56,9 @@ def parse(text: str) -> Objective:
         number = float(match[3])
     except ValueError:
         raise UsageError(f"the objective {text!r} has no number that can be read", hint=hint) from None
-    if metric is THROUGHPUT:
+    if metric.quantile is None:
         if unit not in ("", "/s"):
-            raise UsageError(f"the objective {text!r} is in {unit}, throughput is in replies per second", hint=hint)
+            raise UsageError(f"the objective {text!r} is in {unit}, a rate is per second", hint=hint)
         return Objective(text.strip(), metric, sign.startswith("<"), "=" not in sign, number)
     if unit not in _MICROSECONDS:
         raise UsageError(f"the objective {text!r} says no unit of time", hint=hint)
@@ -73,7 +73,9 @@ def judge(objective: Objective, row: Row, name: str) -> Judged:
         )
     quantile = objective.metric.quantile
     if quantile is None:
-        value = row.throughput
+        value = row.capacity_rps if objective.metric is CAPACITY else row.throughput
+        if value is None:
+            return Judged(name, objective.text, None, None, None, "this row has no capacity: that is what the profile `capacity` finds")
     else:
         found = estimate(row.latency, quantile) if row.latency is not None else None
         if found is None or not found.enough:

@@ -9,6 +9,7 @@ from serveoff.contract import RunResult
 from serveoff.errors import InputError, UsageError
 
 from . import wording
+from .bootstrap import Metric
 from .rows import Row, groups
 
 _SAME_MEMORY = 0.02
@@ -22,7 +23,8 @@ class Pair:
     name: str
     baseline: Row | None
     candidate: Row | None
-    open_loop: bool
+    metric: Metric
+    """What the verdict is about, unless somebody asks for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def of_targets(run: RunResult, baseline: str, candidate: str) -> Pairs:
     return Pairs(pairs, True, tuple(_rows(pairs)), ())
 
 
-_Keyed = dict[tuple[str, ...], tuple[Row, bool]]
+_Keyed = dict[tuple[str, ...], tuple[Row, Metric]]
 
 
 def _keyed(run: RunResult, key: Callable[[Row], tuple[str, ...]], only: str | None = None) -> _Keyed:
@@ -68,7 +70,7 @@ def _keyed(run: RunResult, key: Callable[[Row], tuple[str, ...]], only: str | No
     for group in groups(run):
         for row in group.rows:
             if only is None or row.cell.target.id == only:
-                found[(*(wording.clean(part) for part in key(row)), wording.profile(row.cell.profile))] = row, group.open_loop
+                found[(*(wording.clean(part) for part in key(row)), wording.profile(row.cell.profile))] = row, group.metric
     return found
 
 

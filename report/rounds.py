@@ -41,6 +41,17 @@ class Round:
     latency: Distribution
     service: Distribution
     blocks: tuple[Block, ...]
+    capacity_rps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The worst of the rounds: CPU in cores, None where no round knows. `target_cpu` is their mean."""
+
+    target_cpu: float | None
+    other_cpu: float | None
+    stolen_cpu: float | None
+    hub_lag_p99_us: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Pooled:
     throughput_rps: float
     connections: int
     client_cpu: float
+    around: Around
     latency: Distribution
     service: Distribution
 
@@ -66,7 +78,7 @@ def read(cell: Cell) -> Round | None:
     if m is None:
         return None
     latency = decode(m.latency_hdr)
-    return Round(cell.round, m, latency, decode(m.service_hdr), tuple(_blocks(m, latency)))
+    return Round(cell.round, m, latency, decode(m.service_hdr), tuple(_blocks(m, latency)), cell.capacity_rps)
 
 
 def settled(attempts: Iterable[Cell]) -> list[Cell]:
@@ -117,8 +129,20 @@ def pool(rounds: Sequence[Round]) -> Pooled | None:
         throughput_rps=sum(m.throughput_rps * m.window_s for m in all_of) / window_s if window_s else 0.0,
         connections=max(m.connections for m in all_of),
         client_cpu=max(m.client_cpu for m in all_of),
+        around=_around(all_of),
         latency=merge(r.latency for r in rounds),
         service=merge(r.service for r in rounds),
+    )
+
+
+def _around(all_of: Sequence[Measurement]) -> Around:
+    known = [m.surroundings for m in all_of if m.surroundings is not None]
+    targets = [s.target_cpu for s in known if s.target_cpu is not None]
+    return Around(
+        target_cpu=sum(targets) / len(targets) if targets else None,
+        other_cpu=max((s.other_cpu for s in known if s.other_cpu is not None), default=None),
+        stolen_cpu=max((s.stolen_cpu for s in known if s.stolen_cpu is not None), default=None),
+        hub_lag_p99_us=max((s.hub_lag_p99_us for s in known), default=None),
     )
 
 

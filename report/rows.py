@@ -13,9 +13,10 @@ from serveoff.errors import InputError
 
 from . import rounds as of_rounds
 from . import wording
-from .bootstrap import METRICS, THROUGHPUT, Metric, Range, interval
+from .bootstrap import CAPACITY, METRICS, THROUGHPUT, Metric, Range, interval
 from .percentiles import P50, P90, P99, P999, Distribution, Drift, Estimate, drift, estimate
 from .rounds import FEWEST, Pooled, Round
+from .verdicts import primary
 
 EMBEDDED = "embedded"
 """The server plug-in whose numbers are ours, and never those of TF Serving or TorchServe."""
@@ -81,6 +82,12 @@ class Row:
     def throughput(self) -> float:
         return 0.0 if self.pooled is None else self.pooled.throughput_rps
 
+    @property
+    def capacity_rps(self) -> float | None:
+        """The mean of the rounds' searches."""
+        found = [r.capacity_rps for r in self.rounds if r.capacity_rps is not None]
+        return sum(found) / len(found) if found else None
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -95,6 +102,16 @@ class Group:
     @property
     def name(self) -> str:
         return f"{self.model}: {self.profile}, {self.encoding}"
+
+    @property
+    def load(self) -> str:
+        """The load profile's plain name."""
+        return self.rows[0].cell.profile.name
+
+    @property
+    def metric(self) -> Metric:
+        """What its verdicts are about."""
+        return primary(self.load, self.open_loop)
 
     @property
     def repeated(self) -> bool:
@@ -165,7 +182,7 @@ def _estimate(latency: Distribution | None, quantile: Fraction) -> Estimate | No
 def _ranges(rounds: tuple[Round, ...]) -> dict[str, Range]:
     if len(rounds) < FEWEST:
         return {}
-    shown: tuple[Metric, ...] = (METRICS["p50"], METRICS["p99"], THROUGHPUT)
+    shown: tuple[Metric, ...] = (METRICS["p50"], METRICS["p99"], THROUGHPUT, CAPACITY)
     found = ((metric.name, interval(rounds, metric)) for metric in shown)
     return {name: made for name, made in found if made is not None}
 

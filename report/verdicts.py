@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .bootstrap import METRICS, THROUGHPUT, Metric, Ratio, point, ratio
+from .bootstrap import CAPACITY, METRICS, THROUGHPUT, Metric, Ratio, point, ratio
 from .percentiles import merge, minimum_samples
 from .rounds import FEWEST, Round
 
 Word = Literal["faster", "slower", "no difference shown", "not judged"]
-MINIMUM_EFFECT = 0.03
-"""A smaller difference is never called one: restarts and placement move a server by as much."""
 WRONG_AT_MOST = 0.05
 
 
@@ -26,8 +24,10 @@ class Comparison:
     lacking: str = ""
 
 
-def primary(open_loop: bool) -> Metric:
-    """The one metric that a verdict is about: the tail at a given rate, or what a given number of clients gets done."""
+def primary(profile: str, open_loop: bool) -> Metric:
+    """The one metric that a verdict is about: the tail at a given rate, what a given number of clients gets done, or what was searched."""
+    if profile == CAPACITY.name:
+        return CAPACITY
     return METRICS["p99"] if open_loop else THROUGHPUT
 
 
@@ -59,7 +59,7 @@ def judge(comparisons: Sequence[Comparison]) -> list[Word]:
 
 def _word(comparison: Comparison) -> Word:
     value = comparison.value or 1.0
-    if max(value, 1 / value) < 1 + MINIMUM_EFFECT:
+    if max(value, 1 / value) < 1 + comparison.metric.minimum_effect:
         return "no difference shown"
     return "faster" if (value > 1) == comparison.metric.more_is_better else "slower"
 
