@@ -10,7 +10,7 @@ MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call op
 PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
 
 # Every target is a command, none is a file: folders are called export/ and loadtests/, too.
-.PHONY: help setup models train export serve loadtest report ui status stop doctor test test-slow check format protos clean
+.PHONY: help setup models train export serve loadtest report compare ui status stop doctor test test-slow check format protos clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ loadtest: $(STAMP) ## Load everything that is being served, and write the report
 
 report: $(STAMP) ## Write and show the report of the last load test again
 	@$(RUN) report $(ARGS)
+
+compare: $(STAMP) ## Say whether run B is slower than run A: make compare A=... B=... (ARGS='--slo "p99<=50ms"')
+	@$(RUN) compare $(A) $(B) $(ARGS)
 
 ui: $(STAMP) ## Open Locust's web page on what is being served
 	@$(RUN) ui $(ARGS)

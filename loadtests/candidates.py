@@ -30,7 +30,7 @@ class Candidate:
 
 def find(workspace: Workspace, selection: Selection) -> list[list[Candidate]]:
     """The candidates of each target, in order of the targets' ids. Raises NotReadyError when there is nothing to load."""
-    targets = _recorded(workspace)
+    targets = recorded(workspace)
     alive = [t for t in targets if _absence(t) is None]
     if not alive:
         ended = f": {len(targets)} targets are on record, none of them runs" if targets else ""
@@ -39,6 +39,11 @@ def find(workspace: Workspace, selection: Selection) -> list[list[Candidate]]:
     if not any(groups):
         raise NotReadyError(f"none of the {len(alive)} running targets passes the filters", hint="`serveoff status` shows what is running")
     return [group for group in groups if group]
+
+
+def running(workspace: Workspace) -> list[Target]:
+    """Every target that lives, whether or not it passes any filter."""
+    return [target for target in recorded(workspace) if exit_reason(target) is None]
 
 
 def exit_reason(target: Target) -> str | None:
@@ -51,11 +56,11 @@ def skips(workspace: Workspace, selection: Selection) -> tuple[Skip, ...]:
     """For the report: what the earlier stages could not do here, and the targets on record that do not run now."""
     found = [path for path in (workspace.artifacts / "skips.json", workspace.targets / "skips.json") if path.exists()]
     earlier = [skip for path in found for skip in storage.read(path, Skips).skips]
-    absent = [(t.id, _absence(t)) for t in _recorded(workspace) if _of_target(t, selection)]
+    absent = [(t.id, _absence(t)) for t in recorded(workspace) if _of_target(t, selection)]
     return tuple(earlier + [Skip(stage="loadtest", what=what, reason=reason) for what, reason in absent if reason is not None])
 
 
-def _recorded(workspace: Workspace) -> list[Target]:
+def recorded(workspace: Workspace) -> list[Target]:
     return [storage.read(path, Target) for path in sorted(workspace.targets.glob("*/target.json"))]
 
 

@@ -1,4 +1,4 @@
-"""One cell of the report: a profile on one protocol of one target, loaded by one Locust process."""
+"""One cell of the report: a profile on one protocol of one target, in one round."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from serveoff import process, storage
+from serveoff import storage
 from serveoff.contract import Cell, CellJob, LoadPlan, Measurement, Parity, ProfileChoice
-from serveoff.process import ChildResult
 
-from . import candidates, child, handover, measure, payloads, validity
+from . import candidates, crew, handover, measure, merge, payloads, steadiness, validity, watch
 from .candidates import Candidate
-from .profiles import resolve
-
-_START_AND_STOP_S = 60
-"""What a Locust process may take beside its load, on a very busy machine."""
+from .profiles import resolve, searching
+from .rounds import Outcome, Step
+from .search import Seen, search
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A candidate that answered correctly: its payloads are written, below `directory` one folder follows for each profile."""
+    """A candidate that answered correctly: its payloads are written, below `directory` one folder follows for each cell."""
 
     candidate: Candidate
     live_check: Parity
@@ -31,39 +29,61 @@ class Subject:
     payloads: handover.Payloads
 
 
-def load(subject: Subject, number: int, plan: LoadPlan, owner: Path, run_dir: Path) -> Cell:
-    """Run the plan's profile of this number. Never raises for what a target does: a target that dies is a result."""
-    profile = plan.profiles[number]
-    directory = subject.directory / f"{number + 1}-{profile.name}"
+def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Outcome:
+    """Run the step's profile. Never raises for what a target does: a target that dies is a result."""
+    profile = plan.profiles[step.number]
+    name = f"{step.number + 1}-{profile.name}" + (f".round{step.round}" if plan.rounds > 1 else "")
+    name += f".attempt{step.attempt}" if step.attempt > 1 else ""
+    chooser = searching(profile)
+    if chooser is None:
+        seen = probe(subject, profile, plan, owner, name, steady=resolve(profile).steady)
+        done = cell(step, plan, subject.live_check, seen.reasons, seen.measurement, subject.payloads, seen.reply_bytes)
+        return Outcome(done, seen.repeat)
+
+    def measured(choice: ProfileChoice, what: str) -> Seen:  # a server that is asked too much slows down: that is no disturbance
+        return probe(subject, choice, plan, owner, f"{name}.{what}", steady=False)
+
+    found = search(chooser, profile, measured)
+    seen = found.seen
+    done = cell(step, plan, subject.live_check, seen.reasons, seen.measurement, subject.payloads, seen.reply_bytes)
+    return Outcome(msgspec.structs.replace(done, probes=found.probes, capacity_rps=found.capacity_rps))
+
+
+def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path, name: str, *, steady: bool) -> Seen:
+    """Load the subject once with a profile, in a directory of this name. `steady`: whether the figures must stay the same."""
+    directory, run_dir = subject.directory / name, subject.directory.parents[1]
     directory.mkdir(parents=True)
-    job = CellJob(
-        target=subject.candidate.target,
-        protocol=subject.candidate.endpoint.protocol,
-        profile=profile,
-        plan=plan,
-        payloads=f"../{payloads.FILE}",
-    )
-    storage.write(directory / handover.JOB, job)
-    ended = _run(directory, profile, plan, owner)
-    measurement: Measurement | None = None
-    reasons: list[str] = []
-    reply_bytes = 0
-    if (directory / handover.FACTS).exists():
-        measurement, wrong, reply_bytes = _read(subject, directory, run_dir)
-        reasons = validity.reasons(measurement, wrong)
-    else:
-        last = ended.tail.splitlines()[-1:] or ["it said nothing"]
-        how = "took too long and was ended" if ended.timed_out else f"ended with exit code {ended.exit_code}"
-        reasons.append(f"the load process {how}: {last[0]} (its log is {directory.relative_to(run_dir) / 'locust.log'})")
-    died = candidates.exit_reason(subject.candidate.target)
-    if died is not None:
-        reasons.insert(0, f"the target died under load: {died}")
-    return cell(subject.candidate, profile, subject.live_check, reasons, measurement, subject.payloads, reply_bytes)
+    target = subject.candidate.target
+    job = CellJob(target=target, protocol=subject.candidate.endpoint.protocol, profile=profile, plan=plan, payloads=f"../{payloads.FILE}")
+    with watch.Watch(target) as watched:
+        members = crew.run(job, directory, owner)
+    died = candidates.exit_reason(target)
+    faults = [] if died is None else [f"the target died under load: {died}"]
+    disturbances = [m.lost(run_dir) for m in members if not m.finished]
+    left = [_left_by(m.directory) for m in members if m.finished]
+    if not left:
+        return Seen(None, tuple(faults), tuple(disturbances), fatal=died is not None)
+    raw, facts = merge.merge([(one.records, one.facts) for one in left])
+    measure.save(directory / "records.npz", raw, facts)
+    for member in members:
+        (member.directory / handover.RECORDS).unlink(missing_ok=True)  # the same numbers, compressed, lie in the .npz now
+    answers = handover.Answers(answers=tuple(answer for one in left for answer in one.answers.answers))
+    wrong = payloads.wrong_answers(subject.candidate.artifact, subject.candidate.wire, answers)
+    result = _with_wrong(measure.measure(raw, facts, str((directory / "records.npz").relative_to(run_dir))), wrong)
+    around = watch.surroundings([one.facts for one in left], watched.samples)
+    result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members))
+    faults += validity.reasons(result, wrong)
+    disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)
+    drift = steadiness.drift(raw, facts) if steady and died is None else None
+    disturbances += [drift] if drift else []
+    good = raw.reply_bytes[raw.outcome == 0].tolist()
+    size = round(statistics.median(good)) if good else 0
+    return Seen(result, tuple(faults), tuple(disturbances), size, fatal=died is not None or bool(wrong))
 
 
 def cell(
-    candidate: Candidate,
-    profile: ProfileChoice,
+    step: Step,
+    plan: LoadPlan,
     live_check: Parity,
     reasons: Sequence[str],
     measurement: Measurement | None = None,
@@ -71,47 +91,51 @@ def cell(
     reply_bytes: int = 0,
 ) -> Cell:
     """The row, VALID when there is no reason against it."""
+    candidate = step.candidate
     return Cell(
         target=candidate.target,
         manifest=candidate.artifact.manifest,
         protocol=candidate.endpoint.protocol,
         encoding=candidate.wire.encoding,
-        profile=profile,
+        profile=plan.profiles[step.number],
         payload_bytes=round(statistics.median(map(len, sent.bodies))) if sent else 0,
         reply_bytes=reply_bytes,
         live_check=live_check,
         measurement=measurement,
         verdict="INVALID" if reasons else "VALID",
         reasons=tuple(reasons),
+        round=step.round,
+        attempt=step.attempt,
     )
 
 
-def _run(directory: Path, profile: ProfileChoice, plan: LoadPlan, owner: Path) -> ChildResult:
-    load = resolve(profile)
-    users = str(load.connections)
-    return process.run_child(
-        child.command("locustfile.py", "--headless", "--only-summary", "--users", users, "--spawn-rate", users),
-        env=child.environment(owner, directory / handover.JOB),
-        log=directory / "locust.log",
-        timeout_s=plan.warmup_s + load.duration_s + 2 * plan.timeout_s + _START_AND_STOP_S,
-        cwd=directory,
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What one load process left."""
+
+    records: measure.Records
+    facts: handover.Facts
+    answers: handover.Answers
+
+
+def _left_by(directory: Path) -> _Left:
+    return _Left(
+        measure.records(handover.unpack(directory / handover.RECORDS, handover.Columns)),
+        storage.read(directory / handover.FACTS, handover.Facts),
+        handover.unpack(directory / handover.ANSWERS, handover.Answers),
     )
 
 
-def _read(subject: Subject, directory: Path, run_dir: Path) -> tuple[Measurement, list[str], int]:
-    """The measurement, the wrong answers in words, and the median size of a good reply's body."""
-    facts = storage.read(directory / handover.FACTS, handover.Facts)
-    raw = measure.records(handover.unpack(directory / handover.RECORDS, handover.Columns))
-    measure.save(directory / "records.npz", raw, facts)
-    (directory / handover.RECORDS).unlink()  # the same numbers, compressed, lie in the .npz now
-    result = measure.measure(raw, facts, str((directory / "records.npz").relative_to(run_dir)))
-    answers = handover.unpack(directory / handover.ANSWERS, handover.Answers)
-    wrong = payloads.wrong_answers(subject.candidate.artifact, subject.candidate.wire, answers)
-    if wrong:
-        result = msgspec.structs.replace(
-            result,
-            errors=result.errors | {validity.WRONG_ANSWER: len(wrong)},
-            error_texts=result.error_texts | {validity.WRONG_ANSWER: wrong[0]},
-        )
-    good = raw.reply_bytes[raw.outcome == 0].tolist()
-    return result, wrong, round(statistics.median(good)) if good else 0
+def _with_wrong(result: Measurement, wrong: Sequence[str]) -> Measurement:
+    """Wrong answers are an error class of their own."""
+    if not wrong:
+        return result
+    return msgspec.structs.replace(
+        result,
+        errors=result.errors | {validity.WRONG_ANSWER: len(wrong)},
+        error_texts=result.error_texts | {validity.WRONG_ANSWER: wrong[0]},
+    )
+
+
+def _median_ms(result: Measurement) -> float:
+    return measure.percentiles_us(result.latency_hdr, (50,)).get(50, 0.0) / 1000  # none where nothing succeeded

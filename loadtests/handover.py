@@ -18,6 +18,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 JOB_VARIABLE = "SERVEOFF_LOAD_JOB"
 """Names the CellJob of a load process, or the Desk of the web UI's."""
 JOB, FACTS, RECORDS, ANSWERS, CSV = "job.json", "facts.json", "records.msgpack", "answers.msgpack", "locust"
+WARM, WINDOW = "warm", "window"
+"""Where several processes share a load: each makes WARM beside its job when it is ready, then waits for WINDOW in the directory above,
+which holds the monotonic nanosecond at which the window of all of them opens."""
 
 
 class Payloads(Struct, frozen=True, kw_only=True):
@@ -56,6 +59,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     error_texts: dict[str, str]
     cpu: float
     """CPU seconds per second of the process, inside the window."""
+    cpu_peak: float = 0.0
+    """The same, of the busiest second."""
+    hub_lag_p99_us: float = 0.0
+    """How late the event loop got round to a ticker that is due every 10 ms, inside the window."""
+    warmed_up: bool = True
+    """Whether the figures were steady when the warm-up ended."""
 
 
 class Columns(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,22 @@ class Records:
     def where(self, mask: Array) -> Records:
         return Records(*(getattr(self, name)[mask] for name in _DTYPES))
 
+    def recoded(self, codes: Sequence[int]) -> Records:
+        """The same records, their outcome `n` now being `codes[n]`."""
+        import numpy as np
+
+        return replace(self, outcome=np.array(codes, _DTYPES["outcome"])[self.outcome])
+
     def __len__(self) -> int:
         return len(self.due_ns)
+
+
+def join(parts: Sequence[Records]) -> Records:
+    """All records of several load processes, in order of completion."""
+    import numpy as np
+
+    order = np.argsort(np.concatenate([part.done_ns for part in parts]), kind="stable")
+    return Records(*(np.concatenate([getattr(part, name) for part in parts])[order] for name in _DTYPES))
 
 
 def records(columns: Columns) -> Records:
@@ -83,6 +97,7 @@ def measure(raw: Records, facts: Facts, raw_file: str) -> Measurement:
         intervals=tuple(_intervals(mine, facts.window_start_ns, window_s)),
         client_cpu=facts.cpu,
         raw=raw_file,
+        warmed_up=facts.warmed_up,
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +14,11 @@ from serveoff.errors import NotReadyError
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
-from . import candidates, measure, payloads
-from .candidates import Candidate
+from . import candidates, measure, payloads, rounds
 from .cell import Subject, cell, load
+from .handover import Payloads
+from .rounds import Outcome, Step
+from .turns import Turns
 
 RESULT = "run.json"
 
@@ -28,16 +28,15 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
 
     A wrong answer or a target that dies makes its cells INVALID, and the run goes on. Raises NotReadyError when nothing can be loaded.
     """
-    groups = candidates.find(workspace, selection)
-    random.Random(plan.seed).shuffle(groups)  # noqa: S311 - an order, no secret
+    chosen = [candidate for group in candidates.find(workspace, selection) for candidate in group]
     directory = _new_directory(workspace)
-    total = sum(map(len, groups)) * len(plan.profiles)
     writer = _Writer(workspace, selection, directory, plan)
-    with console.bar("load", total) as bar:
-        for candidate in (candidate for group in groups for candidate in group):
-            for done in _cells(candidate, plan, workspace, directory):
+    with Turns(candidates.running(workspace), workspace.root, console) as turns:
+        test = _Test(plan, workspace.root, directory, turns)
+        with console.bar("load", len(chosen) * len(plan.profiles) * plan.rounds) as bar:
+            for done in rounds.play(chosen, plan, test.measure):
                 writer.add(done)
-                bar.advance_to(len(writer.cells), _line(done))
+                bar.advance_to(sum(c.attempt == 1 for c in writer.cells), _line(done))
     return directory
 
 
@@ -73,26 +72,34 @@ class _Writer:
         storage.write(self._directory / RESULT, result)
 
 
-def _cells(candidate: Candidate, plan: LoadPlan, workspace: Workspace, run_dir: Path) -> Iterator[Cell]:
-    """The candidate's cells, one for each profile: all of them INVALID when it does not answer correctly."""
-    not_compared = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())
-    died = candidates.exit_reason(candidate.target)
-    if died is not None:
-        yield from (cell(candidate, p, not_compared, [f"the target had died: {died}"]) for p in plan.profiles)
-        return
-    try:
-        live_check = livecheck.check(candidate.target, candidate.artifact, candidate.endpoint.protocol)
-    except NotReadyError as error:
-        yield from (cell(candidate, p, not_compared, [f"no answer to the live check: {error.message}"]) for p in plan.profiles)
-        return
-    if not live_check.passed:
-        yield from (cell(candidate, p, live_check, [f"wrong answer before the load: {live_check.reason}"]) for p in plan.profiles)
-        return
-    directory = run_dir / "cells" / f"{candidate.target.id}.{candidate.endpoint.protocol}"
-    written = payloads.write(directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire)
-    subject = Subject(candidate, live_check, directory, written)
-    for number in range(len(plan.profiles)):
-        yield load(subject, number, plan, workspace.root, run_dir)
+class _Test:
+    """What all steps of one load test share."""
+
+    def __init__(self, plan: LoadPlan, owner: Path, run_dir: Path, turns: Turns) -> None:
+        self._plan, self._owner, self._run_dir, self._turns = plan, owner, run_dir, turns
+        self._payloads: dict[str, Payloads] = {}
+
+    def measure(self, step: Step) -> Outcome:
+        """Wake the target, make sure that it answers correctly, load it."""
+        candidate = step.candidate
+        not_compared = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())
+        died = candidates.exit_reason(candidate.target)
+        if died is not None:
+            return Outcome(cell(step, self._plan, not_compared, [f"the target had died: {died}"]))
+        self._turns.give(candidate.target)
+        try:
+            live_check = livecheck.check(candidate.target, candidate.artifact, candidate.endpoint.protocol)
+        except NotReadyError as error:
+            return Outcome(cell(step, self._plan, not_compared, [f"no answer to the live check: {error.message}"]))
+        if not live_check.passed:
+            return Outcome(cell(step, self._plan, live_check, [f"wrong answer before the load: {live_check.reason}"]))
+        directory = self._run_dir / "cells" / f"{candidate.target.id}.{candidate.endpoint.protocol}"
+        if candidate.name not in self._payloads:
+            self._payloads[candidate.name] = payloads.write(
+                directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire
+            )
+        subject = Subject(candidate, live_check, directory, self._payloads[candidate.name])
+        return load(subject, step, self._plan, self._owner)
 
 
 def _new_directory(workspace: Workspace) -> Path:
@@ -110,7 +117,7 @@ def _new_directory(workspace: Workspace) -> Path:
 
 def _line(done: Cell) -> str:
     """What a person sees of a finished cell while the run goes on."""
-    name = f"{done.target.id} {done.protocol} {done.profile.name}"
+    name = f"{done.target.id} {done.protocol} {done.profile.name}" + (f", round {done.round}" if done.round > 1 else "")
     m = done.measurement
     if m is None or m.requests == sum(m.errors.values()):
         return f"{name}: {done.verdict}: {'; '.join(done.reasons)}"

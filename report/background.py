@@ -111,7 +111,8 @@ def load(result: RunResult) -> Table:
         ("warm-up, not counted", wording.seconds(plan.warmup_s)),
         ("time-out of a request", wording.seconds(plan.timeout_s)),
         ("seed", str(plan.seed)),
-        ("rounds per row", "1"),
+        ("rounds per row", str(plan.rounds)),
+        ("rounds that were void", str(sum(1 for cell in result.cells if cell.verdict == "INVALID"))),
         ("whole run", wording.seconds(result.seconds)),
     ]
     return Table(title="Load", columns=columns(("setting", "value")), lines=tuple(line(*fact) for fact in facts))

@@ -37,14 +37,16 @@ class Document:
 def document(result: RunResult) -> Document:
     """Everything the report says about `result`. Raises InputError for a histogram that cannot be read."""
     found = groups(result)
-    valid = sum(1 for cell in result.cells if cell.verdict == "VALID")
+    rows = [row for group in found for row in group.rows]
+    valid = sum(1 for row in rows if row.verdict == "VALID")
     return Document(
         title="In which format, on which server?",
         facts=", ".join(
             [
                 f"run {wording.clean(result.run_id)}",
                 wording.clean(result.created_at),
-                f"{len(result.cells)} rows, {valid} of them VALID",
+                f"{len(rows)} rows, {valid} of them VALID",
+                *([f"{result.plan.rounds} rounds"] if result.plan.rounds > 1 else []),
                 f"{len(result.skips)} skipped",
                 wording.clean(result.host.cpu_model),
                 f"{result.host.logical_cores} logical cores",
@@ -52,7 +54,7 @@ def document(result: RunResult) -> Document:
             ]
         ),
         claims=tuple(claims(found)),
-        caveats=tuple(caveats(result)),
+        caveats=tuple(caveats(found)),
         sections=tuple(Section(group, measured(group)) for group in found),
         skipped=background.skipped(result),
         background=(

@@ -1,13 +1,12 @@
-"""The answer at the top: which row to ship, in words that claim no more than one round can show."""
+"""The answer at the top: which row to ship, in words that claim no more than the rounds can show."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serveoff.contract import RunResult
-
-from . import wording
+from . import evidence, wording
+from .bootstrap import CAPACITY
 from .percentiles import P99, minimum_samples
 from .rows import Group, Row
 
@@ -15,6 +14,8 @@ ONE_ROUND = (
     "Each row is one short round, so no claim here has an interval over rounds. A difference is called no evidence when one and the same "
     "run moved by as much between its own two halves, and always below 10%. A larger one is a hint that more rounds must confirm."
 )
+TWO_ROUNDS = "Where a row has fewer than three valid rounds there is no interval, and no verdict on any difference."
+SWEEP = "sweep"
 MINIMUM_EFFECT = 0.10
 """The smallest difference that one round is taken to show, however steady it was: restarts and placement move a server by as much."""
 SERVER_NOTES = {
@@ -34,17 +35,28 @@ class Claim:
 
 
 def claims(groups: list[Group]) -> list[Claim]:
-    """One per group: lowest p99 in an open loop, highest throughput in a closed one."""
-    return [_lowest_p99(group) if group.open_loop else _highest_throughput(group) for group in groups]
+    """One per group: lowest p99 in an open loop, highest throughput in a closed one, highest capacity. A sweep is a curve, no answer."""
+    return [_claim(group) for group in groups if group.load != SWEEP]
 
 
-def caveats(result: RunResult) -> list[str]:
+def _claim(group: Group) -> Claim:
+    if group.metric is CAPACITY:
+        return _highest_capacity(group)
+    return _lowest_p99(group) if group.open_loop else _highest_throughput(group)
+
+
+def caveats(groups: list[Group]) -> list[str]:
     """What holds for every number of the run."""
-    void = sum(1 for cell in result.cells if cell.verdict == "INVALID")
-    servers = {cell.target.server for cell in result.cells}
-    said = [ONE_ROUND]
+    rows = [row for group in groups for row in group.rows]
+    servers = {row.cell.target.server for row in rows}
+    said = [evidence.caveat()] if any(group.intervals for group in groups) else []
+    if rows and not all(group.intervals for group in groups if group.usable):
+        said.append(TWO_ROUNDS if any(row.repeated for row in rows) else ONE_ROUND)
+    elif not said:
+        said.append(ONE_ROUND)
+    void = sum(1 for row in rows if row.verdict == "INVALID")
     if void:
-        said.append(f"{void} of {len(result.cells)} rows are INVALID and support no claim; the reasons stand below their tables.")
+        said.append(f"{void} of {len(rows)} rows are INVALID and support no claim; the reasons stand below their tables.")
     return [*said, *(note for server, note in SERVER_NOTES.items() if server in servers)]
 
 
@@ -54,15 +66,19 @@ def _lowest_p99(group: Group) -> Claim:
     if not firm:
         need = f"no VALID row has the {minimum_samples(P99):,} replies that a p99 needs" if group.usable else "no row is VALID"
         return Claim(question, "", "", (f"No answer: {need}.",))
-    noise = _noise([row.drift.p99 if row.drift else None for row in firm])
     ranked = sorted(firm, key=_p99)
     best = ranked[0]
+    figure = f"p99 {wording.milliseconds(_p99(best))} ms"
+    told = evidence.sentences(group, ranked) if group.intervals else _one_round_p99(ranked)
+    return Claim(question, best.label, figure, (*told, *_others(ranked, _p99_text), *_left_out(group, ranked)))
+
+
+def _one_round_p99(ranked: list[Row]) -> list[str]:
+    best, noise = ranked[0], _noise([row.drift.p99 if row.drift else None for row in ranked])
     bound = best.p99.bound_us if best.p99 else None
     limit = max(bound or 0, _p99(best) * (1 + noise)) if noise is not None else float("inf")
-    figure = f"p99 {wording.milliseconds(_p99(best))} ms"
     first = f"Upper bound of that p99: {wording.milliseconds(bound)} ms (95%, n = {wording.count(best.p99.n if best.p99 else 0)})."
-    told = _apart(ranked, lambda row: _p99(row) <= limit, noise, "p99", _p99_text)
-    return Claim(question, best.label, figure, (first, *told, *_others(ranked, _p99_text), *_left_out(group, ranked)))
+    return [first, *_apart(ranked, lambda row: _p99(row) <= limit, noise, "p99", _p99_text)]
 
 
 def _highest_throughput(group: Group) -> Claim:
@@ -70,12 +86,42 @@ def _highest_throughput(group: Group) -> Claim:
     ranked = sorted(group.usable, key=lambda row: -row.throughput)
     if not ranked:
         return Claim(question, "", "", ("No answer: no row is VALID.",))
-    noise = _noise([row.drift.throughput if row.drift else None for row in ranked])
     best = ranked[0]
-    limit = best.throughput / (1 + noise) if noise is not None else 0.0
-    told = _apart(ranked, lambda row: row.throughput >= limit, noise, "throughput", _rate_text)
     figure = f"{wording.rate(best.throughput)} replies/s"
+    told = evidence.sentences(group, ranked) if group.intervals else _one_round_throughput(ranked)
     return Claim(question, best.label, figure, (*told, *_others(ranked, _rate_text), *_left_out(group, ranked)))
+
+
+def _one_round_throughput(ranked: list[Row]) -> list[str]:
+    best, noise = ranked[0], _noise([row.drift.throughput if row.drift else None for row in ranked])
+    limit = best.throughput / (1 + noise) if noise is not None else 0.0
+    return _apart(ranked, lambda row: row.throughput >= limit, noise, "throughput", _rate_text)
+
+
+def _highest_capacity(group: Group) -> Claim:
+    question = f"{group.model}, {group.encoding}: highest arrival rate that keeps the objective ({group.profile})"
+    ranked = sorted((row for row in group.usable if row.capacity_rps is not None), key=lambda row: -_capacity(row))
+    if not ranked:
+        return Claim(question, "", "", ("No answer: no VALID row has found one.",))
+    best = ranked[0]
+    floor = CAPACITY.minimum_effect
+    limit = _capacity(best) / (1 + floor)
+    told = (
+        evidence.sentences(group, ranked)
+        if group.intervals
+        else _apart(ranked, lambda row: _capacity(row) >= limit, floor, "capacity", _capacity_text)
+    )
+    figure = f"{wording.rate(_capacity(best))} requests/s"
+    return Claim(question, best.label, figure, (*told, *_others(ranked, _capacity_text), *_left_out(group, ranked)))
+
+
+def _capacity(row: Row) -> float:
+    assert row.capacity_rps is not None
+    return row.capacity_rps
+
+
+def _capacity_text(row: Row) -> str:
+    return f"{row.label} ({wording.rate(_capacity(row))}/s)"
 
 
 def _p99(row: Row) -> int:
@@ -102,7 +148,7 @@ def _apart(ranked: list[Row], close: Callable[[Row], bool], noise: float | None,
     if not rest:
         return ["It is the only row that can be compared here."]
     if noise is None:
-        return ["The runs are too short to be compared with themselves: no difference here is evidence."]
+        return ["There are fewer than three rounds, and none that can be compared with itself: no difference here is evidence."]
     floor = f"Differences in {what} below {wording.share(noise)} are not evidence here."
     tied = [row for row in rest if close(row)]
     if not tied:

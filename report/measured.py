@@ -1,11 +1,13 @@
-"""The tables of what was measured: one row per cell, and how each was measured."""
+"""The tables of what was measured: its rows, and how each was measured."""
 
 from __future__ import annotations
 
-from serveoff.contract import Measurement, Parity
+from serveoff.contract import Parity
 
 from . import wording
+from .bootstrap import CAPACITY, METRICS, Range
 from .percentiles import P50, P90, P99, P999, Estimate, minimum_samples
+from .rounds import FEWEST, Pooled
 from .rows import Group, Row
 from .table import Column, Line, Notes, Table, Value, columns, line, number
 
@@ -13,11 +15,17 @@ FEW = "\N{DAGGER}"
 """Stands behind a percentile with fewer samples than it needs."""
 
 
+_SEARCHES = {
+    "capacity": "Searched: the highest arrival rate that keeps the objective. The other figures are those at that rate.",
+    "sweep": "Searched: one arrival rate after the other, past saturation; the curve has all of them.",
+}
+
+
 def measured(group: Group) -> Table:
     """The group's rows, in its order. `offered` is there in an open loop only."""
     notes = Notes()
-    lines = tuple(_line(row, group.open_loop, notes) for row in group.rows)
-    return Table(title=group.name, columns=_columns(group.open_loop), lines=lines, intro=_intro(group), notes=tuple(notes.texts))
+    lines = tuple(_line(row, group, notes) for row in group.rows)
+    return Table(title=group.name, columns=_columns(group), lines=lines, intro=_intro(group), notes=tuple(notes.texts))
 
 
 def _intro(group: Group) -> str:
@@ -26,34 +34,48 @@ def _intro(group: Group) -> str:
         loop = "Open loop: requests are due at a given rate, and latency counts from when a request was due."
     few = any(e is not None and not e.enough for row in group.rows for e in (row.p50, row.p90, row.p99))
     needs = ", ".join(f"{name} {minimum_samples(quantile):,}" for name, quantile in (("p50", P50), ("p90", P90), ("p99", P99)))
-    return f"{loop} {FEW} marks fewer replies (n) than the percentile needs: {needs}." if few else loop
+    parts = [loop]
+    if group.load in _SEARCHES:
+        parts.append(_SEARCHES[group.load])
+    if group.repeated:
+        parts.append("Figures are those of all valid rounds together.")
+    if group.intervals:
+        parts.append(f"'95%': bootstrap interval over the rounds, of at least {FEWEST}.")
+    if few:
+        parts.append(f"{FEW} marks fewer replies (n) than the percentile needs: {needs}.")
+    return " ".join(parts)
 
 
-def _columns(open_loop: bool) -> tuple[Column, ...]:
+def _columns(group: Group) -> tuple[Column, ...]:
+    def ranged(title: str, name: str, priority: int) -> list[Column]:
+        return [Column(title, numeric=True), *([Column(name, numeric=True, priority=priority)] if group.intervals else [])]
+
     made = [
         Column("server"),
         Column("format"),
         Column("precision", priority=5),
         Column("framework", priority=4),
         Column("protocol"),
-        Column("p50 ms", numeric=True),
+        *ranged("p50 ms", "p50 95%", 3),
         Column("p90 ms", numeric=True, priority=1),
-        Column("p99 ms", numeric=True),
+        *ranged("p99 ms", "p99 95%", 1),
         Column("p99 at most", numeric=True, priority=4),
-        Column("replies/s", numeric=True),
-        *([Column("offered/s", numeric=True, priority=5)] if open_loop else []),
+        *(ranged("capacity/s", "capacity 95%", 1) if group.metric is CAPACITY else []),
+        *ranged("replies/s", "replies/s 95%", 1 if not group.open_loop else 4),
+        *([Column("offered/s", numeric=True, priority=5)] if group.open_loop else []),
         Column("errors", numeric=True, priority=1),
         Column("n", numeric=True, priority=4),
         Column("payload", numeric=True, priority=3),
         Column("artifact", numeric=True, priority=3),
         Column("parity", priority=2),
+        *([Column("rounds", numeric=True, priority=1)] if group.repeated else []),
         Column("verdict"),
     ]
     return tuple(made)
 
 
-def _line(row: Row, open_loop: bool, notes: Notes) -> Line:
-    cell, m = row.cell, row.cell.measurement
+def _line(row: Row, group: Group, notes: Notes) -> Line:
+    cell, m = row.cell, row.pooled
     return line(
         row.server,
         wording.clean(cell.manifest.format),
@@ -61,16 +83,21 @@ def _line(row: Row, open_loop: bool, notes: Notes) -> Line:
         cell.manifest.framework,
         wording.clean(cell.protocol),
         _percentile(row.p50),
+        *_range(row, group, "p50"),
         _percentile(row.p90),
         _percentile(row.p99),
+        *_range(row, group, "p99"),
         _bound(row.p99),
+        *(_capacity(row, group) if group.metric is CAPACITY else []),
         number(wording.rate(m.throughput_rps if m else None), -m.throughput_rps if m else None),
-        *([number(wording.rate(m.offered_rps if m else None), m.offered_rps if m else None)] if open_loop else []),
+        *_range(row, group, "throughput"),
+        *([number(wording.rate(m.offered_rps if m else None), m.offered_rps if m else None)] if group.open_loop else []),
         _errors(row, m, notes),
         number(wording.count(row.latency.n) if row.latency else wording.NOTHING, row.latency.n if row.latency else None),
         number(wording.size(cell.payload_bytes), cell.payload_bytes),
         number(wording.size(cell.manifest.size_bytes), cell.manifest.size_bytes),
         parity(cell.manifest.parity, f"{row.label}, parity", notes),
+        *([_rounds(row, notes)] if group.repeated else []),
         _verdict(row, notes),
         dimmed=not row.usable,
     )
@@ -83,12 +110,42 @@ def _percentile(estimate: Estimate | None) -> Value:
     return number(text if estimate.enough else text + FEW, estimate.value_us, "" if estimate.enough else "weak")
 
 
+def _capacity(row: Row, group: Group) -> list[Value]:
+    found = row.capacity_rps
+    return [number(wording.rate(found), None if found is None else -found), *_range(row, group, CAPACITY.name)]
+
+
+def _range(row: Row, group: Group, name: str) -> list[Value]:
+    """The interval's cell, where the group has intervals."""
+    if not group.intervals:
+        return []
+    found: Range | None = row.ranges.get(name)
+    if found is None:
+        return [number(wording.NOTHING, None)]
+    text = wording.rate if METRICS[name].quantile is None else lambda us: wording.milliseconds(round(us))
+    return [number(f"{text(found.low)} to {text(found.high)}", found.low)]
+
+
+def _rounds(row: Row, notes: Notes) -> Value:
+    """The valid rounds; how many attempts were void, and why, in a note."""
+    valid = len(row.rounds) if row.verdict == "VALID" else sum(1 for cell in row.attempts if cell.verdict == "VALID")
+    if not row.void:
+        return number(str(valid), valid)
+    told = [
+        f"round {cell.round}, attempt {cell.attempt}: {'; '.join(map(wording.clean, cell.reasons)) or 'no reason was given'}"
+        for cell in row.attempts
+        if cell.verdict == "INVALID"
+    ]
+    reference = notes.refer(f"{row.label}: void: {'. '.join(told)}.")
+    return number(f"{valid}, {row.void} void {reference}", valid, "weak")
+
+
 def _bound(estimate: Estimate | None) -> Value:
     bound = None if estimate is None else estimate.bound_us
     return number(wording.milliseconds(bound), bound)
 
 
-def _errors(row: Row, m: Measurement | None, notes: Notes) -> Value:
+def _errors(row: Row, m: Pooled | None, notes: Notes) -> Value:
     if m is None:
         return number(wording.NOTHING, None)
     total = sum(m.errors.values())
@@ -100,7 +157,7 @@ def _errors(row: Row, m: Measurement | None, notes: Notes) -> Value:
     return number(f"{wording.count(total)} {reference}", total, "bad" if total else "weak")
 
 
-def _first(m: Measurement, kind: str) -> str:
+def _first(m: Pooled, kind: str) -> str:
     text = wording.clean(m.error_texts.get(kind, ""))
     return f"first: {text}" if text else "no text kept"
 
@@ -114,14 +171,29 @@ def parity(verdict: Parity, subject: str, notes: Notes) -> Value:
 
 
 def _verdict(row: Row, notes: Notes) -> Value:
-    if row.cell.verdict == "VALID":
+    if row.verdict == "VALID":
         return Value("VALID", mark="good")
-    reasons = "; ".join(wording.clean(reason) for reason in row.cell.reasons) or "no reason was given"
+    reasons = "; ".join(wording.clean(reason) for reason in row.reasons)
     return Value(f"INVALID {notes.refer(f'{row.label}: INVALID: {reasons}.')}", mark="bad")
 
 
 _CONDITIONS = (
-    *("row", "load", "window", "cut: start", "cut: end", "connections", "client CPU", "p99.9 ms", "p99.9 at most", "max ms"),
+    *(
+        "row",
+        "load",
+        "window",
+        "cut: start",
+        "cut: end",
+        "connections",
+        "client CPU",
+        "client late",
+        "target CPU",
+        "others' CPU",
+        "stolen",
+        "p99.9 ms",
+        "p99.9 at most",
+        "max ms",
+    ),
     *("p99 from send", "reply", "threads", "ready after", "launcher", "live check"),
 )
 
@@ -135,17 +207,27 @@ def conditions(groups: list[Group]) -> Table:
         columns=columns(_CONDITIONS, numeric=[title for title in _CONDITIONS if title not in {"row", "load", "launcher", "live check"}]),
         lines=lines,
         intro="Client CPU near 100% means that the load process, not the server, was the limit. "
+        "'Client late' is how late its event loop got round to a ticker, at the 99th percentile. CPU is in cores, 'stolen' in shares. "
         f"{FEW} marks a percentile of too few replies (p99.9 needs {minimum_samples(P999):,}). "
         "'p99 from send' counts from when the request left; the p99 above counts from when it was due. "
         "The live check compared the server's answers with the source model's, before the load. "
-        "'At most' is a distribution-free bound at 95% that supposes independent replies.",
+        "'At most' is a distribution-free bound at 95% that supposes independent replies. "
+        "Of several rounds: windows and replies together, the longest cut, the busiest client.",
         empty="Nothing was measured.",
         notes=tuple(notes.texts),
     )
 
 
+def _around(m: Pooled | None) -> list[Value]:
+    around = m.around if m else None
+    late = around.hub_lag_p99_us if around else None
+    shares = (around.target_cpu, around.other_cpu, around.stolen_cpu) if around else (None, None, None)
+    late_text = wording.NOTHING if late is None else f"{wording.milliseconds(round(late))} ms"
+    return [number(late_text, late), *(number(wording.NOTHING if each is None else wording.share(each), each) for each in shares)]
+
+
 def _conditions(group: Group, row: Row, notes: Notes) -> Line:
-    m, target = row.cell.measurement, row.cell.target
+    m, target = row.pooled, row.cell.target
     return line(
         row.label,
         f"{group.profile}, {group.encoding}",
@@ -154,6 +236,7 @@ def _conditions(group: Group, row: Row, notes: Notes) -> Line:
         number(wording.seconds(m.cut_s[1] if m else None), m.cut_s[1] if m else None),
         number(wording.count(m.connections) if m else wording.NOTHING, m.connections if m else None),
         number(wording.share(m.client_cpu) if m else wording.NOTHING, m.client_cpu if m else None),
+        *_around(m),
         _percentile(row.p999),
         _bound(row.p999),
         number(wording.milliseconds(row.latency.max_us if row.latency else None), row.latency.max_us if row.latency else None),

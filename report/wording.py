@@ -71,6 +71,13 @@ def share(fraction: float) -> str:
     return f"{fraction:.1%}" if fraction < 0.0995 else f"{fraction:.0%}"
 
 
+def times(ratio: float, low: float | None = None, high: float | None = None) -> str:
+    """A ratio with its interval: `1.53 times, 1.41 to 1.66`; four digits where they tell a ratio from 1."""
+    digits = 3 if abs(ratio - 1) < 0.1 else 2
+    shown = f"{ratio:.{digits}f} times"
+    return shown if low is None or high is None else f"{shown}, {low:.{digits}f} to {high:.{digits}f}"
+
+
 def profile(choice: ProfileChoice, everything: bool = True) -> str:
     """A load profile in words: `constant, 200/s, 32 connections, 6 s`; without `everything` only what names the load: `constant, 200/s`."""
     known = ("rate_rps", "users")

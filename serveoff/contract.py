@@ -279,10 +279,20 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     warmup_s: float
     timeout_s: float
     seed: int
+    rounds: int = 1
+    """How often each (target, protocol, profile) is measured, in an order that is shuffled anew in each round."""
+    warmup_limit_s: float = 5.0
+    """The warm-up lasts `warmup_s`, and then until the figures are steady, but not longer than this."""
+    load_processes: int = 1
+    strict: bool = False
+    """The validity limits for a quiet machine of one's own, instead of those that a busy one can meet."""
 
 
 class CellJob(Struct, frozen=True, kw_only=True):
-    """What one Locust process is told: one profile on one protocol of one target. `payloads` is relative to the job's file."""
+    """What one Locust process is told: one profile on one protocol of one target. `payloads` is relative to the job's file.
+
+    It loads share number `share` (from 0) of `shares`: the connections and the due times are dealt out among so many processes.
+    """
 
     schema: int = 1
     target: Target
@@ -290,6 +300,8 @@ class CellJob(Struct, frozen=True, kw_only=True):
     profile: ProfileChoice
     plan: LoadPlan
     payloads: str
+    share: int = 0
+    shares: int = 1
 
 
 class Interval(Struct, frozen=True, kw_only=True):
@@ -301,8 +313,26 @@ class Interval(Struct, frozen=True, kw_only=True):
     latency_hdr: str
 
 
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What else happened on this machine inside the measured window. CPU figures are cores: 1.0 is one core all the time.
+
+    None where it could not be known: no such counter here, or a target whose processes this host does not see.
+    """
+
+    client_cpu_peak: float
+    """The busiest second of the busiest load process."""
+    hub_lag_p99_us: float
+    """How late a load process got round to what was to be done, asked every 10 ms."""
+    target_cpu: float | None = None
+    other_cpu: float | None = None
+    """What neither the target nor the load used."""
+    idle_cpu: float | None = None
+    stolen_cpu: float | None = None
+    """The share of all cores' time that the hypervisor gave to others."""
+
+
 class Measurement(Struct, frozen=True, kw_only=True):
-    """What the load process saw inside the measured window.
+    """What the load processes saw inside the measured window.
 
     `*_hdr` are HdrHistogram V2 blobs (base64, compressed) of microseconds, successful requests only. `latency` counts from when a
     request was due, `service` from when it was sent; in a closed loop they are the same.
@@ -327,13 +357,31 @@ class Measurement(Struct, frozen=True, kw_only=True):
     service_hdr: str
     intervals: tuple[Interval, ...]
     client_cpu: float
-    """CPU seconds per second of the load process: near 1.0 the client is the limit."""
+    """CPU seconds per second of the busiest load process: near 1.0 the client is the limit."""
     raw: str
     """The file of raw records, relative to the run's directory."""
+    load_processes: int = 1
+    warmed_up: bool | None = None
+    """Whether the figures were steady when the warm-up ended; False: it had reached its limit."""
+    surroundings: Surroundings | None = None
+
+
+class Probe(Struct, frozen=True, kw_only=True):
+    """One step of a profile that chooses its next load by what it has seen (`capacity`, `sweep`). None: nothing was measured."""
+
+    profile: ProfileChoice
+    measurement: Measurement | None
+    verdict: Literal["VALID", "INVALID"]
+    reasons: tuple[str, ...]
+    kept: bool | None
+    """Whether the profile's objective was kept; None where it has none, or where the probe is void."""
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """One row of the report: a target, a protocol, a profile, and what was measured. `measurement` is None when nothing could be."""
+    """A target, a protocol, a profile, a round, and what was measured. `measurement` is None when nothing could be.
+
+    A void round is repeated: the repetition is another cell of the same `round`, with the next `attempt`.
+    """
 
     target: Target
     manifest: Manifest
@@ -346,6 +394,12 @@ class Cell(Struct, frozen=True, kw_only=True):
     measurement: Measurement | None
     verdict: Literal["VALID", "INVALID"]
     reasons: tuple[str, ...]
+    round: int = 1
+    attempt: int = 1
+    probes: tuple[Probe, ...] = ()
+    """Every step of a profile that takes several; `measurement` is then that of the step that is its result."""
+    capacity_rps: float | None = None
+    """The result of the profile `capacity`: the highest arrival rate that kept the objective, twice."""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):

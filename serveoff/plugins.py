@@ -173,7 +173,19 @@ class Launcher(Protocol):
         ...
 
     def stop(self, target: Target) -> None:
-        """End it and everything it started; a target that has already ended is not an error."""
+        """End it and everything it started, paused or not; a target that has already ended is not an error."""
+        ...
+
+    def pause(self, target: Target) -> None:
+        """Give it and everything it started no CPU until `resume`. A target that has ended, or is paused, is not an error."""
+        ...
+
+    def resume(self, target: Target) -> None:
+        """Let a paused target run again; one that has ended, or is not paused, is not an error."""
+        ...
+
+    def processes(self, target: Target) -> list[int] | None:
+        """The pids on this host of all that works for the target; None where this host does not see them."""
         ...
 
     def sweep(self, workspace: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from serveoff import storage
 from serveoff.contract import CellJob
 
 from .. import handover
-from ..profiles import resolve
+from ..profiles import resolve, share_of
 from . import live_stats
 from .recorder import Recorder
 from .users import LoadUser, Session
@@ -29,12 +30,16 @@ def prepare(job_file: Path) -> type[LoadUser]:
 
     def on_init(environment: Environment, **_: Any) -> None:
         environment.stats.total.use_response_times_cache = False  # for charts that nobody sees here; it costs time inside the window
-        CellUser.session = Session(job, payloads, load, Recorder())
+        alone = job.shares == 1
+        CellUser.session = Session(job, payloads, load, Recorder(), time.monotonic_ns if alone else partial(_agree, job_file.parent))
         gevent.spawn(_conclude, environment, CellUser.session, job_file.parent)
 
     events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
-    CellUser.wait_for = load.connections
+    CellUser.wait_for = share_of(load.connections, job.share, job.shares)
     return CellUser
+
+
+_ASK_AGAIN_S = 0.02
 
 
 class CellUser(LoadUser):
@@ -45,6 +50,9 @@ def _conclude(environment: Environment, session: Session, directory: Path) -> No
     session.finished.wait()
     end_ns = time.monotonic_ns()
     session.close()
+    meter = session.meter
+    assert meter is not None, "no user leaves before the window has passed"
+    meter.finish()
     errors = session.recorder.first_errors
     facts = handover.Facts(
         epoch_s=time.time() - (end_ns - session.start_ns) / 1e9,
@@ -57,7 +65,10 @@ def _conclude(environment: Environment, session: Session, directory: Path) -> No
         connections=session.joined,
         error_classes=tuple(errors),
         error_texts={kind: error.text for kind, error in errors.items()},
-        cpu=session.cpu,
+        cpu=meter.cpu,
+        cpu_peak=meter.cpu_peak,
+        hub_lag_p99_us=meter.hub_lag_p99_us,
+        warmed_up=session.warmed_up,
     )
     handover.pack(directory / handover.RECORDS, session.recorder.columns())
     handover.pack(directory / handover.ANSWERS, session.sample.answers())
@@ -65,3 +76,12 @@ def _conclude(environment: Environment, session: Session, directory: Path) -> No
     storage.write(directory / handover.FACTS, facts)  # last: where it is, the others are whole
     assert environment.runner is not None
     environment.runner.quit()
+
+
+def _agree(directory: Path) -> int:
+    """Say that this process is warm, and wait until all are; the load goes on meanwhile."""
+    (directory / handover.WARM).touch()
+    window = directory.parent / handover.WINDOW
+    while not window.exists():
+        gevent.sleep(_ASK_AGAIN_S)
+    return int(window.read_text())

@@ -20,7 +20,7 @@ from serveoff.errors import UsageError
 from serveoff.registry import PROFILES
 
 from .. import handover
-from ..profiles import Option, Profile, resolve
+from ..profiles import Option, Profile, Search, resolve
 from . import live_stats
 from .recorder import Recorder
 from .users import LoadUser, Session
@@ -44,11 +44,14 @@ class Desk:
     def __init__(self, file: Path) -> None:
         self._directory = file.parent
         self.jobs = {(job.target.id, job.protocol): job for job in storage.read(file, handover.Desk).jobs}
-        self.profiles: Mapping[str, Profile] = PROFILES.all()
+        self.profiles: Mapping[str, Profile] = {n: p for n, p in PROFILES.all().items() if not isinstance(p, Search)}
 
     def options(self) -> dict[str, Option]:
         """What the start form asks for beside Locust's own fields: the options of all profiles, each name once."""
-        return {o.name: o for profile in self.profiles.values() for o in profile.options if o.in_form}
+        found: dict[str, Option] = {}
+        for option in (o for profile in self.profiles.values() for o in profile.options if o.in_form):
+            found.setdefault(option.name, option)
+        return found
 
     def job(self, picked: Mapping[str, Any]) -> tuple[CellJob, ProfileChoice]:
         """The job and the profile that somebody picked. Raises UsageError when they do not go together."""
@@ -83,8 +86,8 @@ def prepare(file: Path) -> type[LoadUser]:
         summaries = "; ".join(f"{name}: {profile.summary}" for name, profile in desk.profiles.items())
         parser.add_argument("--load-profile", choices=list(desk.profiles), default="closed", help=summaries)
         for option in desk.options().values():
-            users = [name for name, profile in desk.profiles.items() if option in profile.options]
-            about = f"{option.unit}, for the profile {' and '.join(users)}"
+            users = [name for name, profile in desk.profiles.items() if option.name in {o.name for o in profile.options}]
+            about = f"{option.unit}, for the profile {', '.join(users)}"
             parser.add_argument(f"--{option.name.replace('_', '-')}", type=float, default=float(option.default), help=about)
 
     def on_start(environment: Environment, **_: Any) -> None:

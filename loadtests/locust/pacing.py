@@ -8,9 +8,10 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 
-import gevent
 from gevent import get_hub
+from gevent.event import Event
 
 _CLOCK_MONOTONIC = 1
 _TFD_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC if sys.platform == "linux" else 0
@@ -34,6 +35,7 @@ class Alarm:
 
     def __init__(self) -> None:
         self._fd = -1
+        self._rung = Event()
         if sys.platform == "linux":
             self._libc = ctypes.CDLL(None, use_errno=True)
             self._fd = self._libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK_CLOEXEC)
@@ -42,16 +44,26 @@ class Alarm:
             self._watcher = get_hub().loop.io(self._fd, 1)
 
     def wait_until(self, moment_ns: int) -> None:
-        """Return at once when the moment has passed."""
+        """Return at once when the moment has passed; earlier when the alarm is rung."""
         left_ns = moment_ns - time.monotonic_ns()
         if left_ns <= 0:
             return
         if self._fd < 0:
-            gevent.sleep(left_ns / 1e9)
+            self._rung.clear()
+            self._rung.wait(left_ns / 1e9)
             return
+        self._set(moment_ns)
+        get_hub().wait(self._watcher)
+
+    def _set(self, moment_ns: int) -> None:
         self._spec.value.seconds, self._spec.value.nanoseconds = divmod(moment_ns, 1_000_000_000)
         self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(self._spec), None)
-        get_hub().wait(self._watcher)
+
+    def ring(self) -> None:
+        """Wake whoever waits, now."""
+        self._rung.set()
+        if self._fd >= 0:
+            self._set(1)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -61,10 +73,16 @@ class Alarm:
 
 
 class Schedule:
-    """The due times of an open loop; each idle connection takes the next one. What is sent late counts from when it was due."""
+    """The due times of an open loop; each idle connection takes the next one. What is sent late counts from when it was due.
 
-    def __init__(self, arrivals: Callable[[random.Random], Iterator[float]], seed: int, start_ns: int) -> None:
-        self._arrivals = enumerate(arrivals(random.Random(seed)))  # noqa: S311 - a schedule, no secret
+    Of several processes that share a load each takes its share of one and the same schedule.
+    """
+
+    def __init__(
+        self, arrivals: Callable[[random.Random], Iterator[float]], seed: int | str, start_ns: int, share: int = 0, shares: int = 1
+    ) -> None:
+        everything = enumerate(arrivals(random.Random(seed)))  # noqa: S311 - a schedule, no secret
+        self._arrivals = islice(everything, share, None, shares)
         self._start_ns = start_ns
 
     def take(self) -> tuple[int, int]:

@@ -37,6 +37,16 @@ class Recorder:
         self._user.append(user)
         self._bytes.append(reply_bytes)
 
+    def good_since(self, moment_ns: int) -> list[int]:
+        """The latencies, in nanoseconds, of the successful replies that have come since."""
+        found = []
+        for index in range(len(self._done) - 1, -1, -1):  # in order of completion
+            if self._done[index] < moment_ns:
+                break
+            if self._outcome[index] == 0:
+                found.append(self._done[index] - self._due[index])
+        return found
+
     def columns(self) -> Columns:
         return Columns(
             due_ns=self._due.tobytes(),

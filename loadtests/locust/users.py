@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import ClassVar
@@ -19,8 +20,10 @@ from serveoff.contract import CellJob
 from ..handover import Payloads
 from ..profiles import Load
 from .calls import CallError, Client, client_for
+from .meter import Meter
 from .pacing import Alarm, Schedule
 from .recorder import AnswerSample, Recorder
+from .warmup import warm_up
 
 TAIL_NS = 200_000_000
 """The load goes on this long after the window, so that its last requests see the same load as the others, and are sent. It is cut off."""
@@ -31,9 +34,14 @@ _SAMPLE_SIZE = 32
 
 
 class Session:
-    """One load on one endpoint. Times are monotonic nanoseconds; they are set when the load begins."""
+    """One load on one endpoint. Times are monotonic nanoseconds; they are set when the load and when its window begins.
 
-    def __init__(self, job: CellJob, payloads: Payloads, load: Load, recorder: Recorder) -> None:
+    `agree` is called when this process is warm, and returns when the window opens: now, or when the others that share the load are warm.
+    """
+
+    def __init__(
+        self, job: CellJob, payloads: Payloads, load: Load, recorder: Recorder, agree: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self.endpoint = next(e for e in job.target.endpoints if e.protocol == job.protocol)
         self.payloads, self.load, self.recorder = payloads, load, recorder
         self.timeout_s = job.plan.timeout_s
@@ -41,13 +49,16 @@ class Session:
         self.sample = AnswerSample(_SAMPLE_SIZE, job.plan.seed)
         self.finished = Event()
         self.unsent = 0
-        self.cpu = 0.0
-        self.start_ns = self.window_start_ns = self.window_end_ns = self.stop_ns = 0
+        self.meter: Meter | None = None
+        self.warmed_up = False
+        self.start_ns = 0
+        self.window_start_ns = self.window_end_ns = self.stop_ns = _FOREVER_NS
         self.joined = 0
-        self._seed, self._warmup_s = job.plan.seed, job.plan.warmup_s
+        self._plan, self._share, self._shares, self._agree = job.plan, job.share, job.shares, agree
         self._clients: list[Client] = []
-        self._users = count()
-        self._numbers = count()
+        self._users = count(job.share, job.shares)
+        self._numbers = count(job.share, job.shares)
+        self._alarms: list[Alarm] = []
         self._active = 0
         self._begun = Event()
         self._schedule: Schedule | None = None
@@ -56,15 +67,9 @@ class Session:
     def begin(self, *, endless: bool = False) -> None:
         """Start the clock: warm-up, window, tail; or a load without an end, which is not measured."""
         self.start_ns = time.monotonic_ns()
-        self.window_start_ns = self.start_ns + int(self._warmup_s * 1e9)
-        self.window_end_ns = self.window_start_ns + int(self.load.duration_s * 1e9)
-        self.stop_ns = self.window_end_ns + TAIL_NS
-        if endless:
-            self.window_start_ns = self.window_end_ns = self.stop_ns = _FOREVER_NS
-        else:
-            gevent.spawn(self._meter)
-        if self.load.arrivals is not None:
-            self._schedule = Schedule(self.load.arrivals, self._seed, self.start_ns)
+        self._follow(f"warm-up {self._plan.seed}", self.start_ns)
+        if not endless:
+            gevent.spawn(self._conduct)
         self._begun.set()
 
     def join(self) -> tuple[int, Client]:
@@ -100,8 +105,10 @@ class Session:
 
     def _drive_open(self, schedule: Schedule, environment: Environment, user: int, client: Client) -> None:
         alarm = Alarm()
+        self._alarms.append(alarm)
         try:
             while True:
+                schedule = self._schedule or schedule
                 number, due_ns = schedule.take()
                 if due_ns >= self.stop_ns:
                     return
@@ -109,8 +116,10 @@ class Session:
                     self.unsent += self.window_start_ns <= due_ns < self.window_end_ns
                     continue
                 alarm.wait_until(due_ns)
-                self._request(environment, user, client, number, due_ns)
+                if schedule is self._schedule:  # else the warm-up has ended meanwhile, and its arrivals with it
+                    self._request(environment, user, client, number, due_ns)
         finally:
+            self._alarms.remove(alarm)
             alarm.close()
 
     def _request(self, environment: Environment, user: int, client: Client, number: int, due_ns: int | None) -> CallError | None:
@@ -145,15 +154,28 @@ class Session:
             for client in self._clients:
                 client.expire(now_ns)
 
-    def _meter(self) -> None:
-        """CPU seconds per second of this process, inside the window. The collector rests meanwhile: its pauses would count as latency."""
+    def _follow(self, seed: int | str, start_ns: int) -> None:
+        """Let the connections follow the arrivals from their beginning."""
+        if self.load.arrivals is not None:
+            self._schedule = Schedule(self.load.arrivals, seed, start_ns, self._share, self._shares)
+            for alarm in self._alarms:
+                alarm.ring()
+
+    def _conduct(self) -> None:
+        """Warm-up and window. The collector rests meanwhile: its pauses would count as latency."""
         gc.collect()
         gc.freeze()
         gc.disable()
-        gevent.sleep((self.window_start_ns - time.monotonic_ns()) / 1e9)
-        cpu_s, start_ns = time.process_time(), time.monotonic_ns()
-        gevent.sleep((self.window_end_ns - start_ns) / 1e9)
-        self.cpu = (time.process_time() - cpu_s) / (time.monotonic_ns() - start_ns) * 1e9
+        plan, open_loop = self._plan, self.load.arrivals is not None
+        self.warmed_up = warm_up(self.recorder, plan.warmup_s, plan.warmup_limit_s, open_loop=open_loop)
+        start_ns = self._agree()
+        gevent.sleep(max(0, start_ns - time.monotonic_ns()) / 1e9)
+        self.window_start_ns = start_ns
+        self.window_end_ns = start_ns + int(self.load.duration_s * 1e9)
+        self.stop_ns = self.window_end_ns + TAIL_NS
+        self._follow(plan.seed, start_ns)  # every target gets the same arrivals in its window, however long it took to warm up
+        self.meter = Meter(start_ns, self.window_end_ns)
+        self.meter.finish()
         gc.enable()
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import count
+from typing import Protocol, runtime_checkable
 
-from serveoff.contract import ProfileChoice
+from serveoff.contract import Measurement, Probe, ProfileChoice
 from serveoff.errors import UsageError
 from serveoff.registry import PROFILES, suggestion
 
@@ -33,14 +34,16 @@ class Option:
 class Load:
     """A profile with its options filled in.
 
-    `arrivals(rng)` yields, without end and never decreasing, the seconds after the start of the warm-up at which a request is due; None is
+    `arrivals(rng)` yields, without end and never decreasing, the seconds after the start of the window at which a request is due; None is
     a closed loop: each connection sends again as soon as it has its reply. At most `connections` requests are in flight.
-    `duration_s` is the measured window; the warm-up comes before it.
+    `duration_s` is the measured window; the warm-up comes before it, and follows the same arrivals from their beginning.
+    `steady`: whether the figures are meant to stay the same during the window.
     """
 
     connections: int
     duration_s: float
     arrivals: Callable[[random.Random], Iterator[float]] | None = None
+    steady: bool = True
 
 
 class Profile(Protocol):
@@ -54,6 +57,33 @@ class Profile(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a search ended: the probe that stands for it, and what speaks against it."""
+
+    index: int
+    reasons: tuple[str, ...] = ()
+    capacity_rps: float | None = None
+
+
+@runtime_checkable
+class Search(Protocol):
+    """A profile that reacts to what it has seen. All pure functions of the probes so far, so that they can be tested without a server.
+
+    In the list are the probes that count, in order, the last attempt of each; `kept` is None in one that stayed void.
+    """
+
+    def next(self, options: Mapping[str, float], probes: Sequence[Probe]) -> ProfileChoice | None:
+        """The next load; None ends the search."""
+        ...
+
+    def kept(self, options: Mapping[str, float], measurement: Measurement) -> bool | None:
+        """Whether the search's objective was kept; None where it has none."""
+        ...
+
+    def result(self, options: Mapping[str, float], probes: Sequence[Probe]) -> Result: ...
+
+
 def duration(default_s: float) -> Option:
     """The option that every profile has: how long the measured window is."""
     return Option("duration_s", default_s, "s", 0.5, 86_400, in_form=False)
@@ -62,6 +92,15 @@ def duration(default_s: float) -> Option:
 def connections(name: str, default: int) -> Option:
     """The option that every profile has: how many connections there are, one per Locust user."""
     return Option(name, default, "connections", 1, 10_000, whole=True, in_form=False)
+
+
+def evenly(rate_rps: float, start_s: float, end_s: float = math.inf) -> Iterator[float]:
+    """Due times at a constant rate, from `start_s` on, before `end_s`."""
+    for number in count():
+        due_s = start_s + number / rate_rps
+        if due_s >= end_s:
+            return
+        yield due_s
 
 
 def complete(choice: ProfileChoice) -> ProfileChoice:
@@ -77,6 +116,17 @@ def complete(choice: ProfileChoice) -> ProfileChoice:
 def resolve(choice: ProfileChoice) -> Load:
     """The load that a choice stands for; raises as `complete` does."""
     return _profile(choice.name).load(complete(choice).options)
+
+
+def searching(choice: ProfileChoice) -> Search | None:
+    """The profile, where it is one that takes several probes."""
+    profile = _profile(choice.name)
+    return profile if isinstance(profile, Search) else None
+
+
+def share_of(connections: int, share: int, shares: int) -> int:
+    """How many of the connections are those of process number `share` (from 0) of `shares`."""
+    return connections // shares + (share < connections % shares)
 
 
 def _profile(name: str) -> Profile:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from itertools import count
 
-from . import Load, Option, connections, duration
+from . import Load, Option, connections, duration, evenly
 
 
 class Constant:
@@ -21,7 +20,7 @@ class Constant:
         rate = options["rate_rps"]
 
         def arrivals(_: random.Random) -> Iterator[float]:
-            return (number / rate for number in count())
+            return evenly(rate, 0)
 
         return Load(connections=int(options["connections"]), duration_s=options["duration_s"], arrivals=arrivals)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..percentiles import P50, decode, estimate
+from ..percentiles import P50, estimate
 from ..rows import Group, Row
 from .figure import FAINT, Figure, Look, axis, layout, log_axis, milliseconds, shown, span
 
@@ -19,7 +19,7 @@ def seconds_figure(group: Group, styles: dict[str, Look]) -> Figure | None:
         return None
     medians = [y for trace in traces if trace["yaxis"] == "y" for y in trace["y"] if y is not None]
     made = layout(
-        xaxis=axis("seconds of the measured window", anchor="y2"),
+        xaxis=axis("seconds of the measured windows", anchor="y2"),
         yaxis=log_axis("p50, ms", span(medians)) | {"domain": [0.54, 1.0]},
         yaxis2=axis("replies/s", rangemode="tozero", domain=[0.0, 0.44]),
     )
@@ -28,37 +28,43 @@ def seconds_figure(group: Group, styles: dict[str, Look]) -> Figure | None:
 
 
 def _seconds(row: Row, look: Look) -> list[dict[str, Any]]:
-    m = row.cell.measurement
-    if m is None or not m.intervals:
+    """The rounds stand one behind the other, with a gap between them: what lay between them in time were other rows."""
+    xs: list[float] = []
+    medians: list[float | None] = []
+    rates: list[float | None] = []
+    texts: list[str] = []
+    before_s = 0.0
+    for number, each in enumerate(r for r in row.rounds if r.measurement.intervals):
+        if number:
+            xs, medians, rates, texts = [*xs, before_s], [*medians, None], [*rates, None], [*texts, ""]
+        for block in each.blocks:
+            if each.measurement.window_s - block.start_s < _SHORTEST_S:
+                continue
+            p50 = estimate(block.latency, P50)
+            xs.append(before_s + block.start_s)
+            medians.append(milliseconds(p50.value_us) if p50 else None)
+            rates.append(block.latency.n / block.seconds)
+            texts.append(f"{block.errors} errors" + (f", round {each.number}" if len(row.rounds) > 1 else ""))
+        before_s += each.measurement.window_s
+    if not xs:
         return []
-    whole = [i for i in sorted(m.intervals, key=lambda i: i.start_s) if m.window_s - i.start_s >= _SHORTEST_S]
-    found = [decode(i.latency_hdr) for i in whole]
-    medians = [estimate(part, P50) for part in found]
-    rates = [part.n / min(1.0, m.window_s - i.start_s) for part, i in zip(found, whole, strict=True)]
     shared: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": shown(row.label),
         "legendgroup": shown(row.label),
-        "x": [i.start_s for i in whole],
+        "x": xs,
         "line": {"color": look.colour, "width": 1.6, "dash": look.dash},
         "marker": {"size": 5, "symbol": look.symbol},
         "opacity": 1.0 if row.usable else FAINT,
     }
     hover = "<b>%{fullData.name}</b><br>second %{x}: "
-    return [
-        shared
-        | {
-            "yaxis": "y",
-            "y": [milliseconds(p50.value_us) if p50 else None for p50 in medians],
-            "hovertemplate": f"{hover}p50 %{{y:.3f}} ms<extra></extra>",
-        },
-        shared
-        | {
-            "yaxis": "y2",
-            "showlegend": False,
-            "y": rates,
-            "text": [f"{i.errors} errors" for i in whole],
-            "hovertemplate": f"{hover}%{{y:.0f}}/s, %{{text}}<extra></extra>",
-        },
-    ]
+    median = shared | {"yaxis": "y", "y": medians, "hovertemplate": f"{hover}p50 %{{y:.3f}} ms<extra></extra>"}
+    rate = {
+        "yaxis": "y2",
+        "showlegend": False,
+        "y": rates,
+        "text": texts,
+        "hovertemplate": f"{hover}%{{y:.0f}}/s, %{{text}}<extra></extra>",
+    }
+    return [median, shared | rate]

@@ -34,16 +34,29 @@ def loadtest(
     profile: Annotated[
         list[str] | None, typer.Option(help="A load profile and its options (repeatable), e.g. constant:rate_rps=400,duration_s=30.")
     ] = None,
-    warmup_s: Annotated[float, typer.Option(help="Seconds of load before the clock starts.")] = 1.0,
+    rounds: Annotated[int, typer.Option(help="How often everything is measured; more make the intervals narrower.")] = 1,
+    warmup_s: Annotated[float, typer.Option(help="The least seconds of load before the clock starts.")] = 1.0,
+    warmup_limit_s: Annotated[float, typer.Option(help="Seconds after which the clock starts even if the figures are not steady.")] = 5.0,
     timeout_s: Annotated[float, typer.Option(help="Seconds after which a request counts as failed.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Seed of the order of the targets and of the samples.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the order, of the arrivals and of the samples.")] = 1,
+    load_processes: Annotated[int, typer.Option(help="How many processes share one load, where one is not enough.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="The validity limits for a quiet machine of one's own.")] = False,
 ) -> None:
     """Load every running target alike, and write the report."""
     shared = settings(context)
     selection = select(
         models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher, protocols=protocol
     )
-    plan = load_module("loadtests.plan").make(profile or (), warmup_s=warmup_s, timeout_s=timeout_s, seed=seed)
+    plan = load_module("loadtests.plan").make(
+        profile or (),
+        warmup_s=warmup_s,
+        warmup_limit_s=warmup_limit_s,
+        timeout_s=timeout_s,
+        seed=seed,
+        rounds=rounds,
+        load_processes=load_processes,
+        strict=strict,
+    )
     with at_work(shared.workspace, "loadtest"):
         run_dir: Path = load_module("loadtests.run").load_test(selection, plan, shared.workspace, shared.console)
     result = _report(shared, run_dir)
@@ -58,7 +71,7 @@ def report(
 ) -> None:
     """Write the report of a load test again, and show it."""
     shared = settings(context)
-    _report(shared, _find_run(shared, run))
+    _report(shared, find_run(shared, run))
 
 
 def ui(
@@ -91,7 +104,7 @@ def _report(shared: Settings, run_dir: Path) -> RunResult:
     return result
 
 
-def _find_run(shared: Settings, run: str) -> Path:
+def find_run(shared: Settings, run: str) -> Path:
     runs = shared.workspace.runs
     if run:
         found = [path for path in (runs / run, Path(run)) if (path / "run.json").exists()]

@@ -18,8 +18,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from serveoff.contract import LauncherKind, LaunchSpec, Target
-from serveoff.errors import MissingToolError, NotReadyError
+from serveoff.errors import MissingToolError, NotReadyError, ServeoffError
 from serveoff.plugins import Artifact, Launcher
 
 from .. import ports
@@ -28,6 +30,8 @@ from . import _log, _slots
 WORKSPACE_LABEL, TARGET_LABEL = "serveoff.workspace", "serveoff.target"
 _TOOLS = ("docker", "podman")
 _FILES = "/serveoff/files"
+_FORWARDERS = frozenset({"docker-proxy", "rootlessport", "slirp4netns", "pasta"})
+"""The engines' processes that carry each byte between a published port and its container."""
 _ANSWER_S, _PULL_S = 5.0, 1800.0
 
 
@@ -78,9 +82,36 @@ class ContainerLauncher:
         tool, name = _engine(), target.container or ""
         if not _call(tool, "inspect", "--format", "{{.Id}}", name):
             return
+        self.resume(target)  # an engine does not end a paused container
         _run((tool, "stop", "-t", "10", name), 30)
         self._save_log(tool, target)
         _remove(tool, name)
+
+    def pause(self, target: Target) -> None:
+        self._freeze(target, "pause", wanted=True)
+
+    def resume(self, target: Target) -> None:
+        self._freeze(target, "unpause", wanted=False)
+
+    def processes(self, target: Target) -> list[int] | None:
+        """What runs in the container, and what forwards its ports; None where the engine runs in a virtual machine."""
+        tool = _engine()
+        words = _call(tool, "inspect", "--format", "{{.State.Pid}} {{.Id}}", target.container or "").split()
+        if len(words) != 2 or not _in_container(int(words[0]), words[1]):
+            return None
+        found = [psutil.Process(int(words[0]))]
+        with contextlib.suppress(psutil.Error):
+            found += found[0].children(recursive=True)
+        return [one.pid for one in found] + [one.pid for one in psutil.process_iter(["name"]) if one.info["name"] in _FORWARDERS]
+
+    def _freeze(self, target: Target, command: str, *, wanted: bool) -> None:
+        tool, name = _engine(), target.container or ""
+        state = _call(tool, "inspect", "--format", "{{.State.Running}} {{.State.Paused}}", name).split()
+        if len(state) != 2 or (state[0] != "true" and wanted) or (state[1] == "true") is wanted:
+            return
+        done = _run((tool, command, name), 30)
+        if done.returncode:
+            raise ServeoffError(f"{tool} could not {command} the container {name}: {_why(done)}")
 
     def sweep(self, workspace: Path) -> list[str]:
         tool, _ = _find_engine()
@@ -115,6 +146,14 @@ def run_command(
         spec.image or "",
         *(slots.fill(word) for word in spec.argv),
     )
+
+
+def _in_container(pid: int, container_id: str) -> bool:
+    """Whether this host's process of that pid is the container's: in a virtual machine the number means another process."""
+    try:
+        return container_id[:12] in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
 
 
 def _slots_inside(spec: LaunchSpec) -> _slots.Slots:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import time
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from . import _log, _scratch, _slots
 TARGET = "SERVEOFF_TARGET"
 """The environment variable that marks everything a target started, as `serveoff.process.OWNER` marks the workspace."""
 
+_PAUSE_TRIES, _PAUSE_TRY_S = 100, 0.005
 _EXIT_FILE = "exit-code"
 # Nobody but the parent can learn how a process ended, and the parent must outlive the command that started it: a small shell stays.
 _RECORD_EXIT = ("/bin/sh", "-c", '"$@"; echo $? >"$0.new"; mv "$0.new" "$0"')
@@ -75,21 +77,60 @@ class ProcessLauncher:
 
     def stop(self, target: Target) -> None:
         work = Path(target.log).parent
-        for one in _marked(target, work):
-            with contextlib.suppress(psutil.Error):
-                one.resume()  # a paused process does not hear the polite signal
+        self.resume(target)  # a paused process does not hear the polite signal
         if target.pid is not None:
             process.end_tree(target.pid, target.pid_started_at)
         process.end_all(_marked(target, work))  # what had left the tree, or was started while it ended
         _scratch.remove(work)
 
+    def pause(self, target: Target) -> None:
+        for _ in range(_PAUSE_TRIES):  # whoever is not stopped yet can start another one meanwhile
+            awake = [one for one in _tree(target) if _awake(one)]
+            if not awake:
+                return
+            for one in awake:
+                with contextlib.suppress(psutil.Error):
+                    one.suspend()
+            time.sleep(_PAUSE_TRY_S)
+        raise ServeoffError(f"{target.id} could not be paused: process {awake[0].pid} goes on running")
+
+    def resume(self, target: Target) -> None:
+        _resume(_tree(target))
+
+    def processes(self, target: Target) -> list[int] | None:
+        return [one.pid for one in _tree(target)]
+
     def sweep(self, workspace: Path) -> list[str]:
         left = process.owned(workspace)
         described = [_describe(p) for p in left]
+        _resume(left)
         process.end_all(left)
         for work in (workspace / "targets").glob("*/"):
             _scratch.remove(work)
         return described
+
+
+def _tree(target: Target) -> list[psutil.Process]:
+    """The target's process, its descendants, and whatever left that tree."""
+    found = {one.pid: one for one in _marked(target, Path(target.log).parent)}
+    root = process.find(target.pid, target.pid_started_at) if target.pid is not None else None
+    if root is not None:
+        with contextlib.suppress(psutil.Error):
+            found |= {one.pid: one for one in (root, *root.children(recursive=True))}
+    return list(found.values())
+
+
+def _awake(one: psutil.Process) -> bool:
+    try:
+        return one.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _resume(processes: list[psutil.Process]) -> None:
+    for one in processes:
+        with contextlib.suppress(psutil.Error):
+            one.resume()
 
 
 def _command(spec: LaunchSpec, slots: _slots.Slots) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-SHORT = plan.make(["closed:users=4,duration_s=0.6"], warmup_s=0.2, timeout_s=5)
+SHORT = plan.make(["closed:users=4,duration_s=0.6"], warmup_s=0.2, warmup_limit_s=0.2, timeout_s=5)
 
 
 def load(workspace: Workspace, chosen: LoadPlan = SHORT, selection: Selection | None = None) -> tuple[Path, RunResult]:
@@ -39,8 +39,8 @@ def load(workspace: Workspace, chosen: LoadPlan = SHORT, selection: Selection | 
 
 
 def cell_of(result: RunResult, server: str) -> Cell:
-    (cell,) = (c for c in result.cells if c.target.server == server)
-    return cell
+    """The last attempt: a busy machine may make the first ones void."""
+    return [c for c in result.cells if c.target.server == server][-1]
 
 
 def test_good_and_bad_targets_in_one_run(model_workspace: Workspace, serve_model: ServeModel) -> None:
@@ -49,7 +49,7 @@ def test_good_and_bad_targets_in_one_run(model_workspace: Workspace, serve_model
     for mode in modes:
         serve_model(mode)
     directory, result = load(model_workspace)
-    assert {c.target.server: c.verdict for c in result.cells} == {
+    assert {c.target.server: c.verdict for c in result.cells} == {  # the last attempts
         "good": "VALID",
         "wrong": "INVALID",
         "wrong_later": "INVALID",
@@ -100,8 +100,8 @@ def test_good_and_bad_targets_in_one_run(model_workspace: Workspace, serve_model
 def test_every_profile_of_the_plan_gets_a_cell_and_the_rate_must_be_delivered(model_workspace: Workspace, serve_model: ServeModel) -> None:
     serve_model("slow")
     profiles = ["constant:rate_rps=10,duration_s=1,connections=16", "constant:rate_rps=400,duration_s=0.6,connections=2"]
-    _, result = load(model_workspace, plan.make(profiles, warmup_s=0.2, timeout_s=5))
-    calm, flooded = result.cells
+    _, result = load(model_workspace, plan.make(profiles, warmup_s=0.2, warmup_limit_s=1, timeout_s=5))
+    calm, flooded = (next(c for c in reversed(result.cells) if c.profile.options["rate_rps"] == rate) for rate in (10, 400))
     assert calm.verdict == "VALID", calm.reasons
     assert calm.measurement is not None
     assert calm.measurement.offered_rps == pytest.approx(10)
@@ -124,7 +124,7 @@ def test_filters_and_targets_that_are_gone(model_workspace: Workspace, serve_mod
     gone.kill()
     gone.wait()
     _, result = load(model_workspace, selection=Selection(protocols=("rest",)))
-    assert [c.target.server for c in result.cells] == ["good"], "what had ended before is not loaded"
+    assert {c.target.server for c in result.cells} == {"good"}, "what had ended before is not loaded"
     assert [s.what for s in result.skips] == ["tfserving", "sums.pytorch.onnx.float32@slow.process"], "nor is it forgotten"
     assert result.skips[1].reason.startswith("it had ended before the load test: ")
 
@@ -146,7 +146,10 @@ def test_what_was_finished_survives_an_interruption(model_workspace: Workspace, 
     serve_model("good")
     with pytest.raises(KeyboardInterrupt):
         run.load_test(
-            Selection(), plan.make(["closed:users=2,duration_s=0.5", "closed"], warmup_s=0.1), model_workspace, InterruptedConsole()
+            Selection(),
+            plan.make(["closed:users=2,duration_s=0.5", "closed:users=2,duration_s=0.5"], warmup_s=0.1),
+            model_workspace,
+            InterruptedConsole(),
         )
     (left,) = model_workspace.runs.glob("*/run.json")
     assert [c.profile.options["users"] for c in storage.read(left, RunResult).cells] == [2]

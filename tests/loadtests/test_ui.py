@@ -111,7 +111,18 @@ def test_a_person_picks_target_protocol_and_load_on_the_page(page: Page, http_st
     assert "<title>serveoff load test</title>" in html
     assert "MutationObserver" in html
     options = json.loads(html.split("window.templateArgs = ")[1].split("\n")[0])["extra_options"]
-    assert list(options) == ["target", "protocol", "load_profile", "rate_rps"]
+    assert list(options) == [
+        "target",
+        "protocol",
+        "load_profile",
+        "rate_rps",
+        "base_rps",
+        "spike_rps",
+        "spike_s",
+        "start_rps",
+        "end_rps",
+        "steps",
+    ]
     assert options["target"]["choices"] == [A, B]
     assert options["protocol"]["choices"] == ["tfs_rest", "tfs_grpc"]
     assert {"closed", "constant"} <= set(options["load_profile"]["choices"])

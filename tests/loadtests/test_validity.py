@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from loadtests import validity
-from serveoff.contract import Measurement
+from serveoff.contract import Measurement, Surroundings
 
 GOOD = Measurement(
     window_s=6,
@@ -35,7 +35,6 @@ GOOD = Measurement(
         {"requests": 30, "throughput_rps": 5.0},  # few samples: the report marks its p99, the rest is as true as ever
         {"requests": 1188, "unsent": 12},
         {"requests": 10_000, "errors": {"timeout": 10}},
-        {"client_cpu": 0.9},
         {"offered_rps": None},
     ],
 )
@@ -54,7 +53,6 @@ def test_valid(change: dict[str, Any]) -> None:
         ),
         ({"requests": 1187, "unsent": 13}, ["only 1187 of 1200 requests", "98.9%"]),
         ({"requests": 0, "unsent": 1200}, ["no successful reply", "only 0 of 1200"]),
-        ({"client_cpu": 0.97}, ["97% of a core"]),
     ],
 )
 def test_invalid(change: dict[str, Any], words: list[str]) -> None:
@@ -68,3 +66,51 @@ def test_wrong_answers_come_first_and_are_not_counted_as_failed_requests() -> No
     assert validity.reasons(measured, ["payload 7: 1 of 10 values differ", "payload 9: ...", "payload 11: ..."]) == [
         "wrong answer under load: payload 7: 1 of 10 values differ (and 2 more)"
     ]
+
+
+QUIET = Surroundings(client_cpu_peak=0.3, hub_lag_p99_us=400, target_cpu=0.5, other_cpu=0.02, idle_cpu=1.2, stolen_cpu=0.0)
+
+
+def disturbances(client_cpu: float = 0.3, median_ms: float = 5, limits: validity.Limits = validity.USUAL, **change: Any) -> str:
+    around = msgspec.structs.replace(QUIET, **change)
+    return " | ".join(validity.disturbances(msgspec.structs.replace(GOOD, client_cpu=client_cpu, surroundings=around), median_ms, limits))
+
+
+@pytest.mark.parametrize("limits", [validity.USUAL, validity.STRICT])
+def test_a_quiet_machine_disturbs_nothing(limits: validity.Limits) -> None:
+    assert disturbances(limits=limits) == ""
+    unseen: dict[str, Any] = {"target_cpu": None, "other_cpu": None, "idle_cpu": None, "stolen_cpu": None}
+    assert disturbances(limits=limits, **unseen) == "", "what could not be known is no reason"
+    assert validity.disturbances(GOOD, 5, limits) == []
+
+
+@pytest.mark.parametrize("limits", [validity.USUAL, validity.STRICT])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"client_cpu": 0.97}, "97% of a core: it is the client that was measured"),
+        ({"hub_lag_p99_us": 1_900_000}, "the client reacted 1,900.0 ms late at its 99th percentile"),
+        ({"other_cpu": 1.0, "idle_cpu": 0.1}, "other processes used 1.00 cores, and 0.10 were left over"),
+        ({"stolen_cpu": 0.2}, "the hypervisor took 20.0% of the CPU time"),
+    ],
+)
+def test_what_clearly_harms_is_a_disturbance(change: dict[str, Any], words: str, limits: validity.Limits) -> None:
+    assert words in disturbances(limits=limits, **change)
+
+
+def test_usual_limits_bear_a_neighbour_that_leaves_enough_over_and_strict_ones_do_not() -> None:
+    for change in (
+        {"other_cpu": 0.3, "idle_cpu": 0.2},
+        {"other_cpu": 6.0, "idle_cpu": 8.0},
+        {"stolen_cpu": 0.03},
+        {"hub_lag_p99_us": 4000},
+    ):
+        assert disturbances(**change) == ""
+        assert disturbances(**change, limits=validity.STRICT) != ""
+    assert disturbances(client_cpu_peak=0.85) == ""
+    assert "85% of a core in its busiest second" in disturbances(client_cpu_peak=0.85, limits=validity.STRICT)
+
+
+def test_a_slow_server_may_have_a_client_that_is_a_little_late() -> None:
+    assert disturbances(hub_lag_p99_us=4000, median_ms=50, limits=validity.STRICT) == ""
+    assert disturbances(hub_lag_p99_us=6000, median_ms=50, limits=validity.STRICT) != ""

@@ -123,6 +123,8 @@ def cell(
     measured: Measurement | None,
     reasons: tuple[str, ...] = (),
     live: Parity | None = None,
+    number: int = 1,
+    attempt: int = 1,
 ) -> Cell:
     encoding = "binary" if protocol.endswith("grpc") else "json"
     target = Target(
@@ -150,10 +152,12 @@ def cell(
         measurement=measured,
         verdict="INVALID" if reasons else "VALID",
         reasons=reasons,
+        round=number,
+        attempt=attempt,
     )
 
 
-def run(cells: Iterable[Cell], skips: tuple[Skip, ...] = (), run_id: str = "20260820-100000") -> RunResult:
+def run(cells: Iterable[Cell], skips: tuple[Skip, ...] = (), run_id: str = "20260820-100000", rounds: int = 1) -> RunResult:
     training = tuple(
         TrainingRecord(
             model="digits_cnn",
@@ -174,7 +178,7 @@ def run(cells: Iterable[Cell], skips: tuple[Skip, ...] = (), run_id: str = "2026
         serveoff_version="0.1.0",
         created_at="2026-08-20T10:05:00+00:00",
         seconds=131.5,
-        plan=LoadPlan(profiles=(CLOSED, CONSTANT), warmup_s=2.0, timeout_s=10.0, seed=1),
+        plan=LoadPlan(profiles=(CLOSED, CONSTANT), warmup_s=2.0, timeout_s=10.0, seed=1, rounds=rounds),
         host=HOST,
         cells=tuple(cells),
         skips=skips,

@@ -90,16 +90,16 @@ def test_where_our_own_server_leads_the_best_other_is_named(make: Any) -> None:
     (claim,) = answers(run)
     assert claim.answer == "onnx on embedded over tfs_grpc"
     assert "Best of the other servers: onnx on torchserve over tfs_grpc (3.999 ms)." in claim.evidence
-    assert any("not those of TF Serving or TorchServe" in caveat for caveat in caveats(run))
+    assert any("not those of TF Serving or TorchServe" in caveat for caveat in caveats(groups(run)))
     (alone,) = answers(make.run([constant(make, "embedded", "onnx", 1000)]))
     assert "No other server has a row that can be compared here." in alone.evidence
 
 
 def test_every_run_says_that_it_is_one_round(make: Any, recorded_run: Any) -> None:
-    said = caveats(recorded_run)
+    said = caveats(groups(recorded_run))
     assert said[0].startswith("Each row is one short round, so no claim here has an interval")
     assert said[1].startswith("2 of 24 rows are INVALID")
-    assert len(caveats(make.run([]))) == 1
+    assert len(caveats(groups(make.run([])))) == 1
 
 
 def test_models_profiles_and_encodings_are_never_mixed(make: Any) -> None:

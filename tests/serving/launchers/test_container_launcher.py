@@ -6,6 +6,7 @@ The real engine is tested in tests/containers, where there is one.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from serveoff.contract import LaunchSpec, Mount
-from serveoff.errors import MissingToolError, NotReadyError
+from serveoff.contract import LaunchSpec, Mount, Target
+from serveoff.errors import MissingToolError, NotReadyError, ServeoffError
 from serveoff.plugins import Artifact
 from serveoff.registry import LAUNCHERS
 from serveoff.workspace import Workspace
@@ -77,6 +78,12 @@ def spec(make_artifact: MakeArtifact, tiny_spec: Callable[..., LaunchSpec]) -> L
         mounts={"store": Mount(host_path="/data/a,b", container_path="/models")},
         env={"LOG": "{work}/log"},
     )
+
+
+@pytest.fixture
+def container_target(engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> Target:
+    target: Target = LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
+    return target
 
 
 def test_the_exact_run_line(spec: LaunchSpec, tmp_path: Path) -> None:
@@ -199,3 +206,33 @@ class TestUnavailable:
         reason = LAUNCHER.unavailable()
         assert reason is not None
         assert "docker: no answer within 0.3 s" in reason
+
+
+@pytest.mark.parametrize(
+    ("state", "calls", "done"),
+    [
+        ("true false", "pause", ["pause"]),
+        ("true true", "pause", []),
+        ("false false", "pause", []),
+        ("true true", "resume", ["unpause"]),
+        ("true false", "resume", []),
+        ("", "resume", []),
+    ],
+)
+def test_pause_and_resume_tell_the_engine_once(engine: Engine, container_target: Target, state: str, calls: str, done: list[str]) -> None:
+    engine.answer([{"to": ["inspect"], "out": state}])
+    getattr(LAUNCHER, calls)(container_target)
+    assert [call[0] for call in engine.calls if call[0] in ("pause", "unpause")] == done
+
+
+def test_a_pause_that_the_engine_refuses_is_an_error(engine: Engine, container_target: Target) -> None:
+    engine.answer([{"to": ["inspect"], "out": "true false"}, {"to": ["pause"], "code": 1, "err": "Error: cgroups v1 without a freezer"}])
+    with pytest.raises(ServeoffError, match=r"could not pause the container .*: Error: cgroups v1 without a freezer"):
+        LAUNCHER.pause(container_target)
+
+
+def test_processes_are_the_containers_own_or_unknown(engine: Engine, container_target: Target) -> None:
+    engine.answer(
+        [{"to": ["inspect"], "out": f"{os.getpid()} 0123456789abcdef"}]
+    )  # in a virtual machine: another process has that pid here
+    assert LAUNCHER.processes(container_target) is None

@@ -202,3 +202,38 @@ def test_an_unknown_slot_is_an_error(
     spec = msgspec.structs.replace(tiny_spec(artifact), argv=("{port.grpc}",))
     with pytest.raises(ServeoffError, match=r"\{port.grpc\}, but declares no port 'grpc'"):
         LAUNCHER.start("x", spec, artifact, workspace.targets / "x")
+
+
+def states(target: Target) -> set[str]:
+    """The states of all that the launcher says works for the target."""
+    return {psutil.Process(pid).status() for pid in LAUNCHER.processes(target) or []}
+
+
+@pytest.mark.parametrize("behaviour", ["good", "parent"])
+def test_a_paused_target_sleeps_with_all_it_started_lives_and_answers_again(start: Start, behaviour: str) -> None:
+    target, spec = start(behaviour)
+    wait(target, spec)
+    assert len(LAUNCHER.processes(target) or []) >= (3 if behaviour == "parent" else 2), "the shell, the server, and who left the family"
+    for _ in range(2):  # twice is no error
+        LAUNCHER.pause(target)
+        assert states(target) == {psutil.STATUS_STOPPED}
+    assert LAUNCHER.alive(target)
+    for _ in range(2):
+        LAUNCHER.resume(target)
+    assert psutil.STATUS_STOPPED not in states(target)
+    assert ready.is_ready(target.endpoints[0], spec)
+
+
+def test_a_paused_target_can_be_stopped_and_swept(start: Start, workspace: Workspace) -> None:
+    (first, spec), (second, _) = start("good"), start("parent")
+    wait(first, spec)
+    for target in (first, second):
+        LAUNCHER.pause(target)
+    LAUNCHER.stop(first)
+    assert not LAUNCHER.alive(first)
+    LAUNCHER.sweep(workspace.root)
+    assert process.owned(workspace.root) == []
+    for target in (first, second):  # ended already: no error
+        LAUNCHER.pause(target)
+        LAUNCHER.resume(target)
+        assert LAUNCHER.processes(target) == []

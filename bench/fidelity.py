@@ -1,0 +1,263 @@
+"""Do our load processes see what wrk and h2load see? `python -m bench.fidelity`, all in one run, in rounds, in a shuffled order.
+
+One server answers each request after a fixed time. At concurrency 1 and 8 wrk is the reference, at a paced rate h2load's log of every
+request. Then the server stops everything for two seconds: an open loop has to say so, Locust as it comes does not. The server keeps every
+different request it gets, which shows that all of them sent the same. A goal is judged on the median of its rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import itertools
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import witnesses
+from bench.figures import Figure, Goal, figure, ratio
+from bench.machine import cores, pinned
+from bench.stand_ins import StandIns
+from bench.witnesses import Request, Seen
+from loadtests import candidates, cell, handover, payloads
+from loadtests.plan import make
+from report.percentiles import P50, P99, decode, estimate
+from serveoff.console import Console
+from serveoff.contract import Parity, Target
+from serveoff.errors import ServeoffError
+from serveoff.selection import Selection
+
+SERVICE_MS = 5.0
+RATE = 400.0
+CONNECTIONS = 8
+STALL_S = 2.0
+STALL_CONNECTIONS = 64
+"""Enough for the backlog of the stall to go out at once."""
+_STALL_AFTER_S = 3
+_STALL_WINDOW_S = 10
+
+
+class Bench:
+    def __init__(self, folder: Path, seconds: int) -> None:
+        self._folder, self._seconds = folder, seconds
+        self._stand_ins = StandIns(folder)
+        self._numbers = itertools.count()
+        self._cores = cores()
+        self.bytes: dict[str, dict[str, int]] = defaultdict(dict)
+        self.request: Request | None = None
+
+    def close(self) -> None:
+        self._stand_ins.close()
+
+    def start(self, name: str, *options: str) -> Target:
+        return self._stand_ins.start(name, "--work", "timer", "--ms", str(SERVICE_MS), *options, prefix=pinned(self._cores.server, []))
+
+    def ours(self, target: Target, profile: str, *, warmup_s: float = 1.0, seconds: int | None = None) -> Seen:
+        """One load process of ours, through the code that measures every cell."""
+        (group,) = candidates.find(self._stand_ins.workspace, Selection(servers=(target.server,)))
+        candidate = group[0]
+        run_dir = self._folder / "runs" / str(next(self._numbers))
+        directory = run_dir / "cells" / "fidelity"
+        written = payloads.write(directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire)
+        one = handover.Payloads(transport=written.transport, path=written.path, headers=written.headers, bodies=written.bodies[:1])
+        handover.pack(directory / payloads.FILE, one)
+        plan = make([f"{profile},duration_s={seconds or self._seconds}"], warmup_s=warmup_s, warmup_limit_s=warmup_s)
+        checked = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())
+        subject = cell.Subject(candidate, checked, directory, one)
+        loaded = cell.probe(subject, plan.profiles[0], plan, self._stand_ins.workspace.root, "1", steady=False)
+        if loaded.measurement is None or loaded.faults:
+            raise ServeoffError(f"our load process failed: {'; '.join((*loaded.faults, *loaded.disturbances))}")
+        latency = decode(loaded.measurement.latency_hdr)
+        p50, p99 = estimate(latency, P50), estimate(latency, P99)
+        assert p50 is not None
+        assert p99 is not None
+        shutil.rmtree(run_dir)
+        return Seen(latency.n, loaded.measurement.throughput_rps, p50.value_us, p99.value_us, "; ".join(loaded.disturbances))
+
+    def recorded(self, who: str, target: Target) -> bytes:
+        """What the server got since the last time; the request that came most often."""
+        port = target.endpoints[0].port
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen", timeout=30) as reply:
+            seen = json.loads(reply.read())
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/reset", timeout=30).close()
+        if not seen:
+            raise ServeoffError(f"{who} sent nothing")
+        for each in seen:
+            raw = base64.b64decode(each["request"])
+            head, _, body = raw.partition(b"\r\n\r\n")
+            key = f"body {len(body)} B sha256 {hashlib.sha256(body).hexdigest()[:16]}, head {len(head) + 4} B"
+            self.bytes[who][key] = self.bytes[who].get(key, 0) + each["times"]
+        return base64.b64decode(max(seen, key=lambda each: int(each["times"]))["request"])
+
+    def cells(self, target: Target) -> dict[str, Callable[[], Seen]]:
+        assert self.request is not None
+        request, work, seconds = self.request, self._folder, self._seconds
+        paced = f"constant:rate_rps={RATE:g},connections={CONNECTIONS}"
+        return {
+            "ours, 1": lambda: self.ours(target, "closed:users=1"),
+            "wrk, 1": lambda: witnesses.wrk(request, 1, seconds, work),
+            "ours, 8": lambda: self.ours(target, f"closed:users={CONNECTIONS}"),
+            "wrk, 8": lambda: witnesses.wrk(request, CONNECTIONS, seconds, work),
+            "ours, 400/s": lambda: self.ours(target, paced),
+            "h2load, 400/s": lambda: witnesses.h2load(request, RATE, CONNECTIONS, seconds, work),
+        }
+
+    def stall(self) -> dict[str, Seen]:
+        """Our open loop and plain Locust on a server that stops for two seconds, once."""
+        at = str(round(RATE * (1 + _STALL_AFTER_S)))
+        found: dict[str, Seen] = {}
+        for who in ("ours", "plain Locust"):
+            target = self.start("stall-" + who.split()[0], "--stall-at", at, "--stall-s", str(STALL_S))
+            if who == "ours":
+                load = f"constant:rate_rps={RATE:g},connections={STALL_CONNECTIONS}"
+                found[who] = self.ours(target, load, seconds=_STALL_WINDOW_S)
+            else:
+                assert self.request is not None
+                request = Request(self.request.raw, target.endpoints[0].port)
+                found[who] = witnesses.plain_locust(request, RATE, _STALL_WINDOW_S + 1, self._folder)
+        return found
+
+
+def stall_p99_us(rate: float, window_s: float) -> float:
+    """The 99th percentile of an evenly spaced schedule whose server stops for STALL_S within the window, and then is as fast as before.
+
+    A request that is due s seconds after the stall began has to wait STALL_S - s, so the slowest hundredth is due in its first
+    window_s / 100 seconds.
+    """
+    slowest = round(rate * window_s) // 100
+    return (STALL_S - slowest / rate) * 1e6 + SERVICE_MS * 1000
+
+
+def goals(samples: dict[str, list[Seen]]) -> list[Goal]:
+    def off(name: str, ours: str, other: str, field: str, limit: float) -> Goal:
+        found = ratio([getattr(s, field) for s in samples[ours]], [getattr(s, field) for s in samples[other]])
+        return Goal(name, "off by", _distance(found, 1.0), limit, rising=False)
+
+    def apart(name: str, field: str, limit_ms: float) -> Goal:
+        pairs = zip(samples["ours, 1"], samples["wrk, 1"], strict=True)
+        found = figure([(getattr(a, field) - getattr(b, field)) / 1000 for a, b in pairs])
+        return Goal(name, "ms apart", _distance(found, 0.0), limit_ms, rising=False)
+
+    throughput = ratio([s.rps for s in samples["ours, 8"]], [s.rps for s in samples["wrk, 8"]])
+    return [
+        apart("concurrency 1, p50 against wrk", "p50_us", 0.1),
+        apart("concurrency 1, p99 against wrk", "p99_us", 0.3),
+        off("concurrency 8, p50 against wrk", "ours, 8", "wrk, 8", "p50_us", 0.05),
+        off("concurrency 8, p99 against wrk", "ours, 8", "wrk, 8", "p99_us", 0.15),
+        Goal("concurrency 8, throughput of wrk's", "times", throughput, 0.93, rising=True),
+        off("400/s, p50 against h2load", "ours, 400/s", "h2load, 400/s", "p50_us", 0.05),
+        off("400/s, p99 against h2load", "ours, 400/s", "h2load, 400/s", "p99_us", 0.15),
+    ]
+
+
+def stall_goals(stalled: dict[str, Seen]) -> list[Goal]:
+    due = stall_p99_us(RATE, _STALL_WINDOW_S)
+    return [
+        Goal(
+            "2 s stall, our p99 against the schedule's",
+            "off by",
+            _distance(figure([stalled["ours"].p99_us / due]), 1.0),
+            0.05,
+            rising=False,
+        ),
+        Goal("2 s stall, plain Locust's p99", "ms", figure([stalled["plain Locust"].p99_us / 1000]), 10.0, rising=False),
+    ]
+
+
+def _distance(found: Figure, centre: float) -> Figure:
+    """How far the median is from where it should be; the ends of the rounds keep their sign."""
+    return Figure(abs(found.median - centre), found.low - centre, found.high - centre, found.rounds)
+
+
+def main() -> int:
+    options = _options()
+    folder = Path(tempfile.mkdtemp(prefix="serveoff-fidelity-"))
+    bench = Bench(folder, options.seconds)
+    try:
+        witnesses.require("wrk", "h2load", "taskset")
+        os.sched_setaffinity(0, {cores().client})
+        samples = _measure(bench, options)
+        stalled = {} if options.no_stall else bench.stall()
+    except ServeoffError as error:
+        Console().say(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        bench.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    _show(options, samples, stalled, bench.bytes)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.fidelity", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=5, help="of each measurement (default: %(default)s)")
+    parser.add_argument("--no-stall", action="store_true", help="leave the stall out")
+    parser.add_argument("--seed", type=int, default=0, help="of the order within a round")
+    parser.add_argument("--json", action="store_true", help="the figures of every round as JSON")
+    return parser.parse_args()
+
+
+def _measure(bench: Bench, options: argparse.Namespace) -> dict[str, list[Seen]]:
+    target = bench.start("fixed")
+    bench.ours(target, "closed:users=1", warmup_s=0.2, seconds=1)
+    bench.request = Request(bench.recorded("ours", target), target.endpoints[0].port)
+    cells = bench.cells(target)
+    samples: dict[str, list[Seen]] = {name: [] for name in cells}
+    order = random.Random(options.seed)
+    with Console().bar("measure", options.rounds * len(cells)) as bar:
+        for number in range(options.rounds):
+            for done, name in enumerate(order.sample(list(cells), k=len(cells)), 1):
+                samples[name].append(cells[name]())
+                bench.recorded(name.partition(",")[0], target)
+                bar.advance_to(number * len(cells) + done, name)
+    return samples
+
+
+def _show(options: argparse.Namespace, samples: dict[str, list[Seen]], stalled: dict[str, Seen], sent: dict[str, dict[str, int]]) -> None:
+    judged = [*goals(samples), *(stall_goals(stalled) if stalled else [])]
+    if options.json:
+        rounds = {name: [asdict(each) for each in seen] for name, seen in samples.items()}
+        stall = {name: asdict(each) for name, each in stalled.items()}
+        print(json.dumps({"rounds": rounds, "stall": stall, "goals": [goal.as_json() for goal in judged], "sent": sent}, indent=2))
+        return
+    print(f"{'client':16} {'req/s':>9} {'p50 ms':>9} {'p99 ms':>9}  (medians of {options.rounds} rounds of {options.seconds} s)")
+    for name, seen in samples.items():
+        rps, p50, p99 = (figure([getattr(s, field) for s in seen]).median for field in ("rps", "p50_us", "p99_us"))
+        disturbed = sum(bool(s.disturbed) for s in seen)
+        note = f"  {disturbed} of {len(seen)} rounds would be void: {next(s.disturbed for s in seen if s.disturbed)}" if disturbed else ""
+        print(f"{name:16} {rps:9,.0f} {p50 / 1000:9.3f} {p99 / 1000:9.3f}{note}")
+    if stalled:
+        due_ms = stall_p99_us(RATE, _STALL_WINDOW_S) / 1000
+        print(f"\nA server that stops for {STALL_S:g} s at {RATE:g}/s; by the schedule p99 is {due_ms:,.0f} ms:")
+        for name, each in stalled.items():
+            print(f"  {name:14} p99 {each.p99_us / 1000:9,.1f} ms, p50 {each.p50_us / 1000:.1f} ms, {each.rps:.0f} replies/s")
+    print("\nGoals, on the median of the rounds:")
+    for goal in judged:
+        value = goal.value
+        spread = f"rounds {value.low:+.3f} to {value.high:+.3f}" if value.rounds > 1 else "one run"
+        sign = ">=" if goal.rising else "<="
+        print(f"  {goal.name:42} {value.median:8.3f} {goal.unit} (goal {sign} {goal.limit:g}; {spread}): {goal.verdict}")
+    print("\nWhat the server got:")
+    for who, kinds in sent.items():
+        for kind, times in kinds.items():
+            print(f"  {who:8} {kind}, {times:,} times")
+    bodies = {kind.partition(",")[0] for kinds in sent.values() for kind in kinds}
+    same = set(sent["ours"]) == set(sent["wrk"]) and len(sent["ours"]) == 1
+    heads = "the same head, too" if same else "DIFFERENT heads"
+    print(f"  {'the same body from all' if len(bodies) == 1 else 'DIFFERENT bodies'}; ours and wrk: {heads}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""wrk, h2load and plain Locust on one fixed server, and what each of them saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.figures import percentile
+from serveoff.errors import MissingToolError, ServeoffError
+
+LOCUST_USERS = 8
+_SPARE_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request: `raw` is the whole of it as our own load process sends it."""
+
+    raw: bytes
+    port: int
+
+    @property
+    def path(self) -> str:
+        return self.raw.split(b" ", 2)[1].decode()
+
+    @property
+    def body(self) -> bytes:
+        return self.raw.partition(b"\r\n\r\n")[2]
+
+    @property
+    def content_type(self) -> str:
+        lines = self.raw.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+        return next(line.partition(":")[2].strip() for line in lines if line.lower().startswith("content-type:"))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a client says of its run."""
+
+    requests: int
+    rps: float
+    p50_us: float
+    p99_us: float
+    disturbed: str = ""
+
+
+def require(*tools: str) -> None:
+    """Raises MissingToolError with the package to install."""
+    packages = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise MissingToolError(f"{tool} is not installed", hint=f"apt-get install {packages[tool]}")
+
+
+def wrk(request: Request, connections: int, seconds: int, work: Path) -> Seen:
+    """Closed loop, one thread, exactly the bytes of `request`; percentiles from its own microsecond histogram."""
+    script = work / "wrk.lua"
+    quoted = "".join(f"\\{byte:03d}" for byte in request.raw)
+    script.write_text(
+        f'local raw = "{quoted}"\n'
+        "request = function() return raw end\n"
+        'done = function(s, l) io.write(string.format(\'SAID {"n":%d,"us":%d,"p50":%f,"p99":%f,"bad":%d}\\n\', '
+        "s.requests, s.duration, l:percentile(50), l:percentile(99), "
+        "s.errors.connect + s.errors.read + s.errors.write + s.errors.status + s.errors.timeout)) end\n"
+    )
+    url = f"http://127.0.0.1:{request.port}{request.path}"
+    out = _run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url], seconds)
+    said = json.loads(next(line for line in out.splitlines() if line.startswith("SAID "))[5:])
+    if said["bad"]:
+        raise ServeoffError(f"wrk had {said['bad']} failed requests")
+    return Seen(said["n"], said["n"] / said["us"] * 1e6, said["p50"], said["p99"])
+
+
+def h2load(request: Request, rate: float, connections: int, seconds: int, work: Path) -> Seen:
+    """A given rate, evenly dealt out to the connections; percentiles from its log of every request, the first second left out."""
+    body, log = work / "body.bin", work / "h2load.log"
+    body.write_bytes(request.body)
+    log.unlink(missing_ok=True)
+    url = f"http://127.0.0.1:{request.port}{request.path}"
+    command = ["h2load", "--h1", "-t1", f"-c{connections}", "-m1", f"-D{seconds + 1}", f"--rps={rate / connections:g}", f"-d{body}"]
+    _run([*command, f"-Hcontent-type: {request.content_type}", f"--log-file={log}", url], seconds + 1)
+    lines = [line.split("\t") for line in log.read_text().splitlines()]
+    start_us = min(int(line[0]) for line in lines) + 1_000_000
+    bad = sum(line[1] != "200" for line in lines)
+    if bad:
+        raise ServeoffError(f"h2load had {bad} failed requests")
+    found = sorted(float(line[2]) for line in lines if int(line[0]) >= start_us)
+    return Seen(len(found), len(found) / seconds, percentile(found, 0.5), percentile(found, 0.99))
+
+
+def plain_locust(request: Request, rate: float, seconds: int, work: Path) -> Seen:
+    """Locust with an HttpUser and constant_throughput; what its own statistics say."""
+    job = work / "plain.json"
+    answer = job.with_suffix(".answer.json")
+    answer.unlink(missing_ok=True)
+    asked = {
+        "host": f"http://127.0.0.1:{request.port}",
+        "path": request.path,
+        "body": request.body.decode(),
+        "headers": {"Content-Type": request.content_type},
+        "per_user_rps": rate / LOCUST_USERS,
+    }
+    job.write_text(json.dumps(asked))
+    file = Path(__file__).with_name("plain_locustfile.py")
+    users = str(LOCUST_USERS)
+    command = [sys.executable, "-P", "-m", "locust", "-f", str(file), "--headless", "--only-summary", "-u", users, "-r", users]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    _run([*command, "-t", f"{seconds}s", "--exit-code-on-error", "0"], seconds, env | {"BENCH_PLAIN": str(job), "HOME": str(work)})
+    said = json.loads(answer.read_text())
+    return Seen(said["requests"], said["rps"], said["p50_ms"] * 1000, said["p99_ms"] * 1000)
+
+
+def _run(command: list[str], seconds: int, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + _SPARE_S, env=env)
+    if done.returncode != 0:
+        raise ServeoffError(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-400:]}")
+    return done.stdout

@@ -1,0 +1,95 @@
+"""The load processes of one cell: one, or several that share the load. Each is a Locust of its own with a job of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from serveoff import process, storage
+from serveoff.contract import CellJob
+from serveoff.process import ChildResult
+
+from . import child, handover
+from .profiles import resolve, share_of
+
+_START_AND_STOP_S = 60
+"""What a Locust process may take beside its load, on a very busy machine."""
+_OPENS_AFTER_NS = 200_000_000
+"""From the moment when all processes are warm to their common window: they must have read of it by then."""
+_ASK_AGAIN_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One load process that has ended, and the directory of its files."""
+
+    directory: Path
+    ended: ChildResult
+
+    @property
+    def finished(self) -> bool:
+        return (self.directory / handover.FACTS).exists()
+
+    def lost(self, run_dir: Path) -> str:
+        """Why it left nothing, in words."""
+        last = self.ended.tail.splitlines()[-1:] or ["it said nothing"]
+        how = "took too long and was ended" if self.ended.timed_out else f"ended with exit code {self.ended.exit_code}"
+        return f"the load process {how}: {last[0]} (its log is {self.directory.relative_to(run_dir) / 'locust.log'})"
+
+
+def run(job: CellJob, directory: Path, owner: Path) -> list[Member]:
+    """Load with as many processes as the plan says, but none without a connection; return when all have ended."""
+    connections = resolve(job.profile).connections
+    shares = min(job.plan.load_processes, connections)
+    if shares == 1:
+        storage.write(directory / handover.JOB, job)
+        return [Member(directory, _run(job, connections, directory, owner))]
+    jobs = [msgspec.structs.replace(job, payloads=f"../{job.payloads}", share=share, shares=shares) for share in range(shares)]
+    directories = [directory / str(share + 1) for share in range(shares)]
+    for one, place in zip(jobs, directories, strict=True):
+        place.mkdir()
+        storage.write(place / handover.JOB, one)
+    with ThreadPoolExecutor(shares) as pool:
+        futures = [
+            pool.submit(_run, one, share_of(connections, one.share, shares), place, owner)
+            for one, place in zip(jobs, directories, strict=True)
+        ]
+        try:
+            _open_window(futures, directories, directory / handover.WINDOW)
+            return [Member(place, future.result()) for place, future in zip(directories, futures, strict=True)]
+        except BaseException:  # Ctrl-C: nobody else would tell them
+            _end(directories)
+            raise
+
+
+def _run(job: CellJob, connections: int, directory: Path, owner: Path) -> ChildResult:
+    plan, users = job.plan, str(connections)
+    return process.run_child(
+        child.command("locustfile.py", "--headless", "--only-summary", "--users", users, "--spawn-rate", users),
+        env=child.environment(owner, directory / handover.JOB),
+        log=directory / "locust.log",
+        timeout_s=plan.warmup_limit_s + resolve(job.profile).duration_s + 2 * plan.timeout_s + _START_AND_STOP_S,
+        cwd=directory,
+    )
+
+
+def _open_window(futures: Sequence[Future[ChildResult]], directories: Sequence[Path], window: Path) -> None:
+    """Wait until every process is warm or dead, then tell them all when to begin."""
+    while not all(future.done() or (place / handover.WARM).exists() for future, place in zip(futures, directories, strict=True)):
+        time.sleep(_ASK_AGAIN_S)
+    storage.write_bytes(window, str(time.monotonic_ns() + _OPENS_AFTER_NS).encode())
+
+
+def _end(directories: Sequence[Path]) -> None:
+    mine = {str(place / handover.JOB) for place in directories}
+    for one in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if one.environ().get(handover.JOB_VARIABLE) in mine:
+                process.end_tree(one.pid, grace_s=2)

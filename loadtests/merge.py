@@ -1,0 +1,33 @@
+"""Several load processes, one load: their records and facts as one process would have written them. Nothing is averaged or sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .handover import Facts
+from .measure import Records, join
+
+
+def merge(parts: Sequence[tuple[Records, Facts]]) -> tuple[Records, Facts]:
+    """All records in order of completion. CPU and event loop are those of the worst process: a merged tail may be one bad client's."""
+    facts = [f for _, f in parts]
+    classes = tuple(dict.fromkeys(kind for f in facts for kind in f.error_classes))
+    texts = {kind: f.error_texts[kind] for f in reversed(facts) for kind in f.error_texts}
+    first = facts[0]
+    merged = Facts(
+        epoch_s=first.epoch_s,
+        start_ns=min(f.start_ns for f in facts),
+        window_start_ns=first.window_start_ns,
+        window_end_ns=first.window_end_ns,
+        end_ns=max(f.end_ns for f in facts),
+        open_loop=first.open_loop,
+        unsent=sum(f.unsent for f in facts),
+        connections=sum(f.connections for f in facts),
+        error_classes=classes,
+        error_texts={kind: texts[kind] for kind in classes if kind in texts},
+        cpu=max(f.cpu for f in facts),
+        cpu_peak=max(f.cpu_peak for f in facts),
+        hub_lag_p99_us=max(f.hub_lag_p99_us for f in facts),
+        warmed_up=all(f.warmed_up for f in facts),
+    )
+    return join([raw.recoded([0, *(classes.index(kind) + 1 for kind in f.error_classes)]) for raw, f in parts]), merged

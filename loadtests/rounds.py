@@ -1,0 +1,52 @@
+"""In which order cells are measured: shuffled anew in each round, and void ones again at the round's end.
+
+A neighbour, a hot processor or a cron job spoils a stretch of time. Interleaved, it spoils a little of everything instead of one target,
+and what it made void gets another stretch (Abedi and Brecht, ICPE 2017: randomised multiple interleaved trials).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from serveoff.contract import Cell, LoadPlan
+
+from .candidates import Candidate
+
+ATTEMPTS = 3
+"""A void round is repeated twice: more often would only wait for a machine that is too busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One cell to measure: a candidate under the plan's profile of this number."""
+
+    candidate: Candidate
+    number: int
+    round: int
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A measured cell. `repeat`: what made it void is not the target's doing, and may be over."""
+
+    cell: Cell
+    repeat: bool = False
+
+
+def play(chosen: Sequence[Candidate], plan: LoadPlan, measure: Callable[[Step], Outcome]) -> Iterator[Cell]:
+    """Measure everything in every round; each attempt is a cell of its own."""
+    rng = random.Random(plan.seed)  # noqa: S311 - an order, no secret
+    for number in range(1, plan.rounds + 1):
+        waiting = [Step(candidate, profile, number) for candidate in chosen for profile in range(len(plan.profiles))]
+        rng.shuffle(waiting)
+        for attempt in range(1, ATTEMPTS + 1):
+            void = []
+            for step in waiting:
+                outcome = measure(replace(step, attempt=attempt))
+                yield outcome.cell
+                if outcome.repeat:
+                    void.append(step)
+            waiting = void

@@ -1,0 +1,70 @@
+"""One target is awake at a time: an idle server still polls, collects garbage and keeps caches warm at the cost of the others.
+
+Whatever happens, all are awake again afterwards: at the end, at Ctrl-C, and when our process is killed (the waker sees to that).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from serveoff import process
+from serveoff.console import Console
+from serveoff.contract import Target
+from serveoff.errors import ServeoffError
+from serveoff.registry import LAUNCHERS, module_name
+
+_WAKER_S = 30
+
+
+class Turns:
+    """Holds all targets paused but the one whose turn it is. A target that cannot be paused is told of once, and stays awake."""
+
+    def __init__(self, targets: Sequence[Target], owner: Path, console: Console) -> None:
+        self._targets = {target.id: target for target in targets}
+        self._owner, self._console = owner, console
+        self._awake, self._restless = set(self._targets), set[str]()
+        self._waker: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Turns:
+        for target in self._targets.values():
+            LAUNCHERS.load(target.launcher).resume(target)  # a load test that was killed with its waker left it paused
+        if len(self._targets) > 1:
+            self._waker = _start_waker(self._owner)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            for target in self._targets.values():
+                LAUNCHERS.load(target.launcher).resume(target)
+        finally:
+            if self._waker is not None:
+                assert self._waker.stdin is not None
+                self._waker.stdin.close()
+                self._waker.wait(_WAKER_S)
+
+    def give(self, target: Target) -> None:
+        """Wake this target; the others sleep."""
+        LAUNCHERS.load(target.launcher).resume(target)
+        for name in self._awake - self._restless - {target.id}:
+            other = self._targets[name]
+            try:
+                LAUNCHERS.load(other.launcher).pause(other)
+            except ServeoffError as error:
+                self._console.say(f"{error.message}: it stays awake while the others are measured")
+                self._restless.add(name)
+        self._awake = {target.id}
+
+
+def _start_waker(owner: Path) -> subprocess.Popen[bytes]:
+    """It waits for the end of its input, which comes when we end, however that happens. Ctrl-C on our terminal does not reach it."""
+    return subprocess.Popen(
+        process.python(module_name("loadtests.waker"), str(owner)),
+        env=process.environment(owner),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

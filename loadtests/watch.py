@@ -1,0 +1,129 @@
+"""What this machine did while a load ran, sampled from outside: in a load process a scan of all processes would stall the event loop.
+
+Sums of all processes are not needed: what is neither the target's nor the load's is the total less these two. Nobody escapes that way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from serveoff.contract import Surroundings, Target
+from serveoff.registry import LAUNCHERS
+
+from .handover import Facts
+
+_EVERY_S = 0.25
+_SAMPLES_PER_SCAN = 8
+"""New processes of the target are looked for every so many samples: a scan costs 5 ms or more, a sample 0.1 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """CPU seconds since some moment in the past, all cores together; `target_s` is None where its processes cannot be seen."""
+
+    at_ns: int
+    busy_s: float
+    idle_s: float
+    stolen_s: float
+    target_s: float | None
+
+
+class Watch:
+    """Samples from `with` to its end."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._processes: dict[int, psutil.Process] | None = {}
+        self._used: dict[int, float] = {}
+        """Pid -> CPU seconds, also of processes that have ended since."""
+        self.samples: list[Sample] = []
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        scans = 0
+        while not self._stop.is_set():
+            if scans % _SAMPLES_PER_SCAN == 0:
+                self._scan()
+            self.samples.append(self._sample())
+            scans += 1
+            self._stop.wait(_EVERY_S)
+        self._scan()
+        self.samples.append(self._sample())
+
+    def _scan(self) -> None:
+        pids = LAUNCHERS.load(self._target.launcher).processes(self._target)
+        if pids is None or self._processes is None:
+            self._processes = None
+            return
+        for pid in pids:
+            if pid not in self._processes:
+                with contextlib.suppress(psutil.Error):
+                    self._processes[pid] = psutil.Process(pid)
+
+    def _sample(self) -> Sample:
+        for pid, process in (self._processes or {}).items():
+            with contextlib.suppress(psutil.Error):
+                used = process.cpu_times()
+                self._used[pid] = used.user + used.system
+        at_ns, now = time.monotonic_ns(), psutil.cpu_times()
+        busy = sum(getattr(now, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
+        idle = now.idle + getattr(now, "iowait", 0.0)
+        return Sample(at_ns, busy, idle, getattr(now, "steal", 0.0), None if self._processes is None else sum(self._used.values()))
+
+
+def surroundings(facts: Sequence[Facts], samples: Sequence[Sample]) -> Surroundings:
+    """What happened in the window of these load processes."""
+    window_ns = (facts[0].window_start_ns, facts[0].window_end_ns)
+    peak, lag = max(f.cpu_peak for f in facts), max(f.hub_lag_p99_us for f in facts)
+    seconds = (window_ns[1] - window_ns[0]) / 1e9
+    used = _between(samples, *window_ns)
+    if used is None:
+        return Surroundings(client_cpu_peak=peak, hub_lag_p99_us=lag)
+    total = used.busy_s + used.idle_s + used.stolen_s
+    ours = None if used.target_s is None else used.target_s + sum(f.cpu for f in facts) * seconds
+    return Surroundings(
+        client_cpu_peak=peak,
+        hub_lag_p99_us=lag,
+        target_cpu=None if used.target_s is None else used.target_s / seconds,
+        other_cpu=None if ours is None else max(0.0, used.busy_s - ours) / seconds,
+        idle_cpu=used.idle_s / seconds,
+        stolen_cpu=used.stolen_s / total if total else None,
+    )
+
+
+def _between(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Sample | None:
+    """The difference of two samples, each interpolated; None when the window was not watched."""
+    if len(samples) < 2 or samples[0].at_ns > start_ns or samples[-1].at_ns < end_ns:
+        return None
+
+    def at(moment_ns: int) -> list[float | None]:
+        after = next(i for i, s in enumerate(samples) if s.at_ns >= moment_ns)
+        one, other = samples[max(0, after - 1)], samples[after]
+        part = 0.0 if one is other else (moment_ns - one.at_ns) / (other.at_ns - one.at_ns)
+        pairs = zip(_counters(one), _counters(other), strict=True)
+        return [None if a is None or b is None else a + part * (b - a) for a, b in pairs]
+
+    busy, idle, stolen, target = (None if a is None or b is None else b - a for a, b in zip(at(start_ns), at(end_ns), strict=True))
+    assert busy is not None
+    assert idle is not None
+    assert stolen is not None
+    return Sample(end_ns, busy, idle, stolen, target)
+
+
+def _counters(sample: Sample) -> tuple[float, float, float, float | None]:
+    return sample.busy_s, sample.idle_s, sample.stolen_s, sample.target_s
