@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from serveoff.contract import DType, TensorSpec
 from serveoff.plugins import Signature
@@ -65,7 +66,10 @@ def _feature(example: pb.Example, name: str) -> float:
 def _examples(a: Arrays) -> list[pb.Example]:
     if a["inputs"].ndim != 1:
         raise ValueError("examples come as a list")
-    return [pb.Example.FromString(row) for row in a["inputs"]]
+    try:
+        return [pb.Example.FromString(row) for row in a["inputs"]]
+    except DecodeError as error:
+        raise ValueError("an input is no serialized example") from error
 
 
 def _scores(a: Arrays) -> dict[str, Any]:
