@@ -97,8 +97,10 @@ def stop(
     )
     ended = load_module("serving.targets").stop(shared.workspace, selection)
 
-    def tables() -> Table:
-        shown = table("Ended" if ended else "There was nothing to end", "what")
+    def tables() -> Table | str:
+        if not ended:
+            return "There was nothing to end."
+        shown = table("Ended", "what")
         for what in ended:
             shown.add_row(what)
         return shown

@@ -49,12 +49,15 @@ class Settings:
     def workspace(self) -> Workspace:
         return Workspace.current()
 
-    def emit(self, value: Any, table: Callable[[], Table | Sequence[Table]]) -> None:
-        """The result on standard output: JSON where it was asked for, else tables."""
+    def emit(self, value: Any, table: Callable[[], Table | Sequence[Table] | str]) -> None:
+        """The result on standard output: JSON where it was asked for, else tables, or a sentence where there is nothing to show."""
         if self.json:
             typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
             return
         shown = table()
+        if isinstance(shown, str):
+            typer.echo(shown)
+            return
         for each in [shown] if isinstance(shown, Table) else shown:
             terminal().print(each)
 
