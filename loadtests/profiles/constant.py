@@ -13,7 +13,7 @@ class Constant:
     options = (
         Option("rate_rps", 200, "requests/s", 0.1, 1_000_000),
         connections("connections", 32),
-        duration(6),
+        duration(5.5),
     )
 
     def load(self, options: Mapping[str, float]) -> Load:

@@ -64,10 +64,10 @@ def status(context: typer.Context) -> None:
     shared = settings(context)
     found = load_module("serving.targets").status(shared.workspace)
 
-    def tables() -> Table:
-        shown = table(
-            "Targets" if found else "Nothing is being served: `serveoff serve` starts it", "target", "state", "since", "process", "where"
-        )
+    def tables() -> Table | str:
+        if not found:
+            return "Nothing is being served: `serveoff serve` starts it."
+        shown = table("Targets", "target", "state", "since", "process", "where")
         for s in found:
             t = s.target
             state = "running" if s.running else f"DEAD: {s.reason}"

@@ -43,7 +43,14 @@ def test_every_round_has_everything_once_in_an_order_of_its_own() -> None:
     assert steps != played(6, seed=5)
 
 
-def test_a_void_cell_is_measured_again_at_the_end_of_its_round_and_not_for_ever() -> None:
+def test_a_machine_that_is_never_quiet_costs_a_quarter_more_and_no_more() -> None:
+    steps = played(3, seed=1, void=lambda _: True)
+    assert Counter(s.round for s in steps) == {1: 8, 2: 8, 3: 8}, "six cells, and two of them again"
+
+
+def test_a_void_cell_is_measured_again_at_the_end_of_its_round_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadtests.rounds.REPEATED_SHARE", 2)
+
     def void(step: Step) -> bool:
         return step.round == 1 and (step.candidate.name == "b" or (step.candidate.name == "c" and step.attempt == 1))
 
