@@ -21,6 +21,10 @@ from .status import Code, ServingError
 
 Unary = Callable[[bytes, "float | None"], "bytes | Later"]
 
+MAX_RESETS = 128
+"""zttp ends a connection for good at the 256th call that its client cancels; so after this many it is left in good order, and the client
+makes a new one without noticing."""
+
 _HEADERS = [(b"content-type", b"application/grpc")]
 _OK = [(b"grpc-status", b"0")]
 _NOT_GRPC = [(b"content-type", b"text/plain")]
@@ -63,6 +67,8 @@ class GrpcProtocol(asyncio.Protocol):
         self._calls: dict[int, _Call] = {}
         self._transport: Any = None
         self._draining = False
+        self._last_stream = 0
+        self._resets = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -96,10 +102,17 @@ class GrpcProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Take no new calls; close once those in flight are answered."""
-        self._draining = True
         for stream_id, call in list(self._calls.items()):
             if call.path in self._methods.streams:
                 self._finish(stream_id, [(b"grpc-status", b"14")])
+        self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """Calls that came until now are answered; the client makes a new connection for later ones."""
+        if not self._draining and not self._transport.is_closing():
+            self._draining = True
+            self._connection.close(0, self._last_stream)
+            self._flush()
         self._close_when_done()
 
     def abort(self) -> None:
@@ -107,7 +120,6 @@ class GrpcProtocol(asyncio.Protocol):
 
     def _close_when_done(self) -> None:
         if self._draining and not self._calls and not self._transport.is_closing():
-            self._connection.close()
             self._flush()
             self._transport.close()
 
@@ -132,16 +144,24 @@ class GrpcProtocol(asyncio.Protocol):
         elif kind is zttp.EndOfMessage:
             self._complete(event.stream_id)
         elif kind is zttp.RstStream:
-            call = self._calls.pop(event.stream_id, None)
-            if call is not None and call.pending is not None:
-                call.pending.cancel()
-            self._close_when_done()
+            self._cancel(event.stream_id)
         elif kind is zttp.GoAway:
-            self._draining = True
-            self._close_when_done()
+            self._say_goodbye()
+
+    def _cancel(self, stream_id: int) -> None:
+        call = self._calls.pop(stream_id, None)
+        if call is not None and call.pending is not None:
+            call.pending.cancel()
+        self._resets += 1
+        if self._resets >= MAX_RESETS:
+            self._say_goodbye()
+        self._close_when_done()
 
     def _open(self, event: Any) -> None:
         path, stream_id = event.target.decode("latin-1"), event.stream_id
+        if self._draining:
+            return  # the client knows that this call was not taken, and sends it again over a new connection
+        self._last_stream = stream_id
         call = _Call(path, None, b"identity")
         content_type = b""
         for name, value in event.headers:
@@ -155,9 +175,7 @@ class GrpcProtocol(asyncio.Protocol):
             self._connection.stream(stream_id).send_response(415, _NOT_GRPC, True)
             return
         self._calls[stream_id] = call
-        if self._draining:
-            self._fail(stream_id, ServingError(Code.UNAVAILABLE, "the server is going away"))
-        elif path not in self._methods.unary and path not in self._methods.streams:
+        if path not in self._methods.unary and path not in self._methods.streams:
             self._fail(stream_id, ServingError(Code.UNIMPLEMENTED, ""))
 
     def _complete(self, stream_id: int) -> None:

@@ -73,6 +73,30 @@ def test_cancelled_calls_leave_the_connection_usable(shared: Any) -> None:
     assert asyncio.run(cancel_some()) == 2.5
 
 
+def test_any_number_of_cancelled_calls_fails_no_other(shared: Any) -> None:
+    async def cancel_many() -> list[float]:
+        answers: list[float] = []
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{shared.grpc_port}") as channel:
+            call = channel.unary_unary(PREDICT)
+
+            async def others() -> None:
+                for _ in range(40):
+                    answers.append(first(await call(request("slow", [0.02]), timeout=60)))
+
+            async def cancelled() -> None:
+                pending = call(request("slow", [0.2]))
+                await asyncio.sleep(0.004)
+                pending.cancel()
+
+            steady = asyncio.create_task(others())
+            for _ in range(60):
+                await asyncio.gather(*(cancelled() for _ in range(10)))
+            await steady
+        return answers
+
+    assert len(asyncio.run(cancel_many())) == 40
+
+
 @pytest.mark.parametrize("kind", [grpc.Compression.Gzip, grpc.Compression.Deflate])
 def test_compressed_messages_are_read(shared: Any, kind: grpc.Compression) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{shared.grpc_port}", compression=kind) as channel:
