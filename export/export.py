@@ -10,11 +10,12 @@ from pathlib import Path
 from serveoff import artifacts, process, storage
 from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
-from serveoff.contract import ExportFailure, Framework, Manifest, Skip, Skips, TwinProof
+from serveoff.contract import ExportFailure, Framework, Manifest, Skip, TwinProof
 from serveoff.errors import GateError, UsageError
 from serveoff.host import installed
 from serveoff.registry import FORMATS, MODELS, load_module, module_name
 from serveoff.selection import Selection
+from serveoff.skips import update
 from serveoff.workspace import Workspace
 
 TIMEOUT_S = 900.0
@@ -64,7 +65,12 @@ def export(selection: Selection, workspace: Workspace, console: Console, timeout
             outcomes.append(_export_one(cell, workspace, timeout_s))
             bar.advance_to(number, f"{cell.id}: {outcomes[-1].reason or 'verified'}")
     failed = [Skip(stage="export", what=o.id, reason=f"the export failed: {o.reason}") for o in outcomes if o.manifest is None]
-    storage.write(workspace.artifacts / "skips.json", Skips(skips=(*skips, *failed)))
+    about = {cell.id for cell in cells}
+
+    def covered(skip: Skip) -> bool:
+        return skip.what in about or (workspace.artifacts / skip.what / MANIFEST).exists()
+
+    update(workspace.artifacts / "skips.json", covered, (*skips, *failed))
     return outcomes, skips
 
 
