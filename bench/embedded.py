@@ -11,6 +11,7 @@ import contextlib
 import json
 import random
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,12 +28,15 @@ from serveoff.errors import GateError, ServeoffError
 from serveoff.plugins import Artifact
 from serveoff.workspace import Workspace
 
-TRIES, PATIENCE_S = 5, 60.0
+TRIES, PATIENCE_S = 5, 600.0
+"""With `--quiet`: how often one measurement is tried, and how long the whole run may wait."""
+
 PARTS = ("rivals", "rest", "grpc", "image", "batching", "memory")
 
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended
     console = Console()
     try:
         with contextlib.ExitStack() as stack:
@@ -75,6 +79,7 @@ class Bench:
         self._stack, self._console, self._options = stack, console, options
         self.skips: dict[str, str] = {}
         self.settings: dict[str, str] = {}
+        self._patience_s = PATIENCE_S
         self.void = 0
         """Measurements that were repeated because others were busy."""
         self.reply_bytes: dict[str, int] = {}
@@ -85,6 +90,7 @@ class Bench:
         self.payloads = payloads.write(self._artifact, self.directory / "payloads")
         self.rivals = (options.rivals or list(RIVALS)) if "rivals" in options.only else []
         self._cells: list[Cell] = []
+        process.end_all(process.owned(self._place.directory), grace_s=0)  # what a killed run has left
         self._start()
 
     def measure(self) -> dict[str, list[Sample]]:
@@ -104,8 +110,8 @@ class Bench:
         if quiet is None:
             return cell.measure(seconds)
         tries: list[Sample] = []
-        while len(tries) < TRIES and not (tries and tries[-1].foreign_cores < quiet):
-            wait_for_quiet(quiet, PATIENCE_S)
+        while not tries or (len(tries) < TRIES and self._patience_s > 0 and tries[-1].foreign_cores >= quiet):
+            self._patience_s -= wait_for_quiet(quiet, min(60.0, self._patience_s))
             tries.append(cell.measure(seconds))
         self.void += len(tries) - 1
         return min(tries, key=lambda sample: sample.foreign_cores)
@@ -128,7 +134,7 @@ class Bench:
             self._rest(server, summary.OURS, 1, 8)
             payloads.check_grpc("serveoff", server.grpc_port, self.payloads, self._artifact)
             self._cells.append(Grpc(summary.GRPC, server, self.payloads.grpc, self.cores.client))
-            self._h2load(server, self.payloads.grpc, {summary.GRPC_H2LOAD: 1, summary.GRPC_H2LOAD_8: 8})
+            self._h2load(server, self.payloads.grpc, {summary.grpc_cell(summary.OURS, n): n for n in (1, summary.CONCURRENCY)})
             server.pause()
             self._in_process(summary.FLOOR, self._artifact.version_dir, self.payloads.digit)
         if "image" in parts:
@@ -185,7 +191,9 @@ class Bench:
                 self._cells = [cell for cell in self._cells if not cell.name.startswith(summary.BATCHING_OFF)]
                 return
             self._rest(server, name, summary.BATCHING_CONCURRENCY)
+            self._h2load(server, self.payloads.grpc, {summary.grpc_cell(name, summary.BATCHING_CONCURRENCY): summary.BATCHING_CONCURRENCY})
             server.pause()
+        self._in_process(summary.BATCH_FLOOR, self._artifact.version_dir, self.payloads.digits)
 
     def _rival(self, name: str) -> None:
         rival = RIVALS[name]

@@ -47,14 +47,15 @@ def _busy_s() -> float:
     return float(sum(getattr(now, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq", "steal")))
 
 
-def wait_for_quiet(limit_cores: float, patience_s: float) -> None:
-    """Until everything on this machine has used less than `limit_cores` for half a second, or patience has ended."""
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline:
+def wait_for_quiet(limit_cores: float, patience_s: float) -> float:
+    """Until everything on this machine has used less than `limit_cores` for half a second, or patience has ended. The seconds waited."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < patience_s:
         busy, start = _busy_s(), time.monotonic()
         time.sleep(_LOOK_S)
         if (_busy_s() - busy) / (time.monotonic() - start) < limit_cores:
-            return
+            break
+    return time.monotonic() - begun
 
 
 class Watch:

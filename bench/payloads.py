@@ -25,12 +25,13 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Payloads:
-    """Files of bytes to send. `digit` and `image` (.npz) hold the tensors for the in-process floor."""
+    """Files of bytes to send. `digit`, `digits` (32 rows) and `image` (.npz) hold the tensors for the in-process floor."""
 
     rows: Path
     v2: Path
     grpc: Path
     digit: Path
+    digits: Path
     image: Path
     image_grpc: Path
 
@@ -51,7 +52,9 @@ def write(artifact: Artifact, directory: Path) -> Payloads:
     inputs, _ = reference.load(artifact.reference_file).slice(0, 1)
     image = {"image": np.random.default_rng(0).random((1, 224, 224, 3), np.float32)}
     endpoint = Endpoint(protocol="tfs_rest", host="127.0.0.1", port=1, model_name="digits")
-    paths = Payloads(*(directory / name for name in ("rows.json", "v2.json", "digit.pb", "digit.npz", "image.npz", "image.pb")))
+    paths = Payloads(
+        *(directory / name for name in ("rows.json", "v2.json", "digit.pb", "digit.npz", "digits.npz", "image.npz", "image.pb"))
+    )
     storage.write_bytes(paths.rows, PROTOCOLS.load("tfs_rest").encode(artifact.manifest, endpoint, inputs))
     storage.write_bytes(paths.v2, _v2(inputs))
     for path, tensors_sent in ((paths.grpc, inputs), (paths.image_grpc, image)):
@@ -59,6 +62,7 @@ def write(artifact: Artifact, directory: Path) -> Payloads:
         storage.write_bytes(path, message)
         storage.write_bytes(framed(path), b"\0" + len(message).to_bytes(4) + message)
     np.savez(paths.digit, allow_pickle=False, **inputs)
+    np.savez(paths.digits, allow_pickle=False, **reference.load(artifact.reference_file).slice(0, 32)[0])
     np.savez(paths.image, allow_pickle=False, **image)
     return paths
 
