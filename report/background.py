@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serveoff.contract import HostFacts, Manifest, RunResult
 
-from . import wording
+from . import weights, wording
 from .measured import parity
 from .table import Column, Notes, Table, Value, columns, line, number
 
@@ -77,9 +77,9 @@ def training(result: RunResult) -> Table:
                 number(wording.count(t.parameters), t.parameters),
                 number(str(t.seed), t.seed),
             )
-            for t in result.training
+            for t in weights.training(result)
         ),
-        empty="No training record came with this run.",
+        empty="No training record of these weights came with this run.",
     )
 
 
@@ -96,10 +96,10 @@ def twins(result: RunResult) -> Table:
                 single if t.parity is None else parity(t.parity, f"{wording.clean(t.model)}, twins", notes),
                 wording.NOTHING if t.parity is None else f"{t.parity.tolerance.atol:g} + {t.parity.tolerance.rtol:g} of the value",
             )
-            for t in result.twins
+            for t in weights.twins(result)
         ),
         intro="One set of weights in both frameworks: only then does the comparison show formats and servers, and not checkpoints.",
-        empty="No twin proof came with this run: rows of different frameworks compare checkpoints too.",
+        empty="No twin proof of these weights came with this run: rows of different frameworks compare checkpoints too.",
         notes=tuple(notes.texts),
     )
 

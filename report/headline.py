@@ -40,6 +40,8 @@ def claims(groups: list[Group]) -> list[Claim]:
 
 
 def _claim(group: Group) -> Claim:
+    if group.mixed:
+        return Claim(f"{group.model}, {group.encoding}: {group.profile}", "", "", (f"No answer: {group.mixed}",))
     if group.metric is CAPACITY:
         return _highest_capacity(group)
     return _lowest_p99(group) if group.open_loop else _highest_throughput(group)
@@ -49,6 +51,7 @@ def caveats(groups: list[Group]) -> list[str]:
     """What holds for every number of the run."""
     rows = [row for group in groups for row in group.rows]
     servers = {row.cell.target.server for row in rows}
+    mixed = dict.fromkeys(group.mixed for group in groups if group.mixed)
     said = [evidence.caveat()] if any(group.intervals for group in groups) else []
     if rows and not all(group.intervals for group in groups if group.usable):
         said.append(TWO_ROUNDS if any(row.repeated for row in rows) else ONE_ROUND)
@@ -57,7 +60,7 @@ def caveats(groups: list[Group]) -> list[str]:
     void = sum(1 for row in rows if row.verdict == "INVALID")
     if void:
         said.append(f"{void} of {len(rows)} rows are INVALID and support no claim; the reasons stand below their tables.")
-    return [*said, *(note for server, note in SERVER_NOTES.items() if server in servers)]
+    return [*mixed, *said, *(note for server, note in SERVER_NOTES.items() if server in servers)]
 
 
 def _lowest_p99(group: Group) -> Claim:

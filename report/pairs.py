@@ -59,7 +59,9 @@ def of_targets(run: RunResult, baseline: str, candidate: str) -> Pairs:
     if not old.keys() & new.keys():
         raise InputError(f"{a} and {b} have no profile and encoding in common", hint="JSON is only compared with JSON, binary with binary")
     pairs = _match(old, new)
-    return Pairs(pairs, True, tuple(_rows(pairs)), ())
+    weights = {cell.manifest.weights_sha256 for cell in run.cells if cell.target.id in (a, b)}
+    notes = ("Other weights: this compares checkpoints, too.",) if len(weights) > 1 else ()
+    return Pairs(pairs, True, tuple(_rows(pairs)), notes)
 
 
 _Keyed = dict[tuple[str, ...], tuple[Row, Metric]]

@@ -12,7 +12,7 @@ from serveoff.contract import Cell, Manifest, RunResult, Target
 from serveoff.errors import InputError
 
 from . import rounds as of_rounds
-from . import wording
+from . import weights, wording
 from .bootstrap import CAPACITY, METRICS, THROUGHPUT, Metric, Range, interval
 from .percentiles import P50, P90, P99, P999, Distribution, Drift, Estimate, drift, estimate
 from .rounds import FEWEST, Pooled, Round
@@ -98,6 +98,8 @@ class Group:
     encoding: str
     open_loop: bool
     rows: tuple[Row, ...]
+    mixed: str = ""
+    """Why a comparison of these rows would compare checkpoints; empty where they have the same weights."""
 
     @property
     def name(self) -> str:
@@ -139,7 +141,8 @@ def groups(result: RunResult) -> list[Group]:
         cell = cells[0]
         key = wording.clean(cell.manifest.model), profile_name(cell.profile), wording.clean(cell.encoding)
         found[key].append(_row(cells, result.plan.rounds, _server_name(cell.target, several_launchers), artifact_names[cell.manifest.id]))
-    made = [Group(*key, open_loop=_open_loop(rows), rows=tuple(sorted(rows, key=_order))) for key, rows in found.items()]
+    mixed = {wording.clean(model): weights.mixed(result, model) for model in weights.of_rows(result)}
+    made = [Group(*key, _open_loop(rows), tuple(sorted(rows, key=_order)), mixed[key[0]]) for key, rows in found.items()]
     return sorted(made, key=lambda group: (group.model, not group.open_loop, group.profile, group.encoding))
 
 
