@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from serveoff.contract import Measurement, Surroundings
 
 LARGEST_ERROR_SHARE = 0.001
-SMALLEST_DELIVERED_SHARE = 0.99
+SMALLEST_DELIVERED_SHARE = 0.999
+"""What was never sent has no latency, and would have had the longest: a p99 without it is too low."""
 WRONG_ANSWER = "wrong answer"
 
 

@@ -187,5 +187,5 @@ def _value(row: Row | None, metric: Metric) -> float | None:
         return None
     if metric.quantile is None:
         return row.capacity_rps if metric is CAPACITY else row.throughput
-    found = estimate(row.latency, metric.quantile)
+    found = estimate(row.latency, metric.quantile, row.unsent)
     return None if found is None else float(found.value_us)

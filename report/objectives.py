@@ -77,7 +77,7 @@ def judge(objective: Objective, row: Row, name: str) -> Judged:
         if value is None:
             return Judged(name, objective.text, None, None, None, "this row has no capacity: that is what the profile `capacity` finds")
     else:
-        found = estimate(row.latency, quantile) if row.latency is not None else None
+        found = estimate(row.latency, quantile, row.unsent) if row.latency is not None else None
         if found is None or not found.enough:
             return Judged(
                 name, objective.text, None, None, None, f"too few replies for a {objective.metric.name} ({found.n if found else 0})"

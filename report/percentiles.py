@@ -139,17 +139,21 @@ def bound_rank(n: int, quantile: Fraction, confidence: float = CONFIDENCE) -> in
     return low
 
 
-def estimate(distribution: Distribution, quantile: Fraction) -> Estimate | None:
-    """A percentile with its bound; None when there are no samples."""
-    n = distribution.n
+def estimate(distribution: Distribution, quantile: Fraction, unsent: int = 0) -> Estimate | None:
+    """A percentile with its bound; None when there are no samples.
+
+    `unsent` requests had waited at the end of the load, and count as longer than every sample. A percentile that falls among them is the
+    longest sample, and not enough.
+    """
+    n, due = distribution.n, distribution.n + unsent
     if n == 0:
         return None
-    rank = bound_rank(n, quantile)
+    rank, bound = percentile_rank(due, quantile), bound_rank(due, quantile)
     return Estimate(
-        value_us=distribution.at_rank(percentile_rank(n, quantile)),
-        bound_us=None if rank is None else distribution.at_rank(rank),
+        value_us=distribution.at_rank(min(rank, n)),
+        bound_us=None if bound is None or bound > n else distribution.at_rank(bound),
         n=n,
-        enough=n >= minimum_samples(quantile),
+        enough=n >= minimum_samples(quantile) and rank <= n,
     )
 
 

@@ -79,6 +79,10 @@ class Row:
         return None if self.pooled is None else self.pooled.latency
 
     @property
+    def unsent(self) -> int:
+        return 0 if self.pooled is None else self.pooled.unsent
+
+    @property
     def throughput(self) -> float:
         return 0.0 if self.pooled is None else self.pooled.throughput_rps
 
@@ -159,7 +163,7 @@ def _row(attempts: list[Cell], planned: int, server: str, artifact: str) -> Row:
     except InputError as error:
         raise InputError(f"{wording.clean(cell.target.id)}, {wording.clean(cell.protocol)}: {error.message}", hint=error.hint) from None
     pooled = of_rounds.pool(rounds)
-    latency = pooled.latency if pooled else None
+    latency, unsent = (pooled.latency, pooled.unsent) if pooled else (None, 0)
     return Row(
         cell,
         tuple(attempts),
@@ -168,18 +172,18 @@ def _row(attempts: list[Cell], planned: int, server: str, artifact: str) -> Row:
         server,
         artifact,
         pooled,
-        p50=_estimate(latency, P50),
-        p90=_estimate(latency, P90),
-        p99=_estimate(latency, P99),
-        p999=_estimate(latency, P999),
+        p50=_estimate(latency, P50, unsent),
+        p90=_estimate(latency, P90, unsent),
+        p99=_estimate(latency, P99, unsent),
+        p999=_estimate(latency, P999, unsent),
         service_p99=_estimate(pooled.service if pooled else None, P99),
         drift=moved,
         ranges=ranges,
     )
 
 
-def _estimate(latency: Distribution | None, quantile: Fraction) -> Estimate | None:
-    return None if latency is None else estimate(latency, quantile)
+def _estimate(latency: Distribution | None, quantile: Fraction, unsent: int = 0) -> Estimate | None:
+    return None if latency is None else estimate(latency, quantile, unsent)
 
 
 def _ranges(rounds: tuple[Round, ...]) -> dict[str, Range]:

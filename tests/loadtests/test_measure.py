@@ -11,7 +11,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtests import measure
+from loadtests import measure, validity
 from loadtests.handover import Facts
 from loadtests.locust.recorder import AnswerSample, Recorder
 from loadtests.measure import Records
@@ -68,6 +68,20 @@ def test_the_window_is_cut_by_due_time_and_throughput_by_arrival() -> None:
     assert latency.get_max_value() == pytest.approx(20_000, rel=1e-3), "counted from when it was due"
     assert service.get_max_value() == pytest.approx(10_000, rel=1e-3), "counted from when it was sent"
     assert [(i.start_s, i.requests, i.errors) for i in result.intervals] == [(0, 3, 1), (1, 1, 0)]
+
+
+def test_a_stall_whose_requests_were_never_sent_makes_the_measurement_void() -> None:
+    """2000/s on 32 connections; the server stalls 75 ms before the window's end until after the tail: 119 requests find no connection."""
+    due_ms = np.arange(12_000) / 2
+    sent = due_ms[:11_881]
+    last = np.concatenate([np.full(len(sent) - 31, 1.0), np.full(31, 300.0)])
+    due, done = (101 * S + (times * MS).astype(np.int64) for times in (sent, sent + last))
+    none = np.zeros(len(due), np.int64)
+    raw = Records(due, due, done, none, none, none)
+    result = measure.measure(raw, facts(window_end_ns=107 * S, end_ns=107 * S + 250 * MS, unsent=119), "raw.npz")
+    assert measure.percentiles_us(result.latency_hdr, [99])[99] == pytest.approx(1000, rel=1e-3), "which is not true"
+    assert (result.requests, result.offered_rps) == (11_881, 2000)
+    assert [reason.split(" (")[0] for reason in validity.reasons(result)] == ["only 11881 of 12000 requests that were due could be sent"]
 
 
 def test_a_closed_loop_offers_nothing() -> None:

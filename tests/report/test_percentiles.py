@@ -140,3 +140,13 @@ def test_drift_compares_a_run_with_itself(make: Any) -> None:
 def test_a_run_too_short_or_half_silent_cannot_be_compared_with_itself(make: Any) -> None:
     assert drift(halves(make, [100] * 5, [100] * 5, window_s=1.0)) is None
     assert drift(halves(make, [100] * 5, [])) is None
+
+
+@pytest.mark.parametrize(("unsent", "p99_us", "enough"), [(0, 1000, True), (69, 1000, True), (119, 300_000, True), (200, 300_000, False)])
+def test_what_was_never_sent_counts_as_longer_than_every_reply(unsent: int, p99_us: int, enough: bool) -> None:
+    """A server that stalls at the end of a load: 31 requests saw it, the rest of those that were due did not even leave."""
+    replies = Distribution(np.array([1000, 300_000]), np.array([11_850, 31]))
+    found = estimate(replies, P99, unsent)
+    assert found is not None
+    assert (found.value_us, found.enough, found.n) == (p99_us, enough, 11_881)
+    assert found.bound_us is None or found.bound_us >= p99_us
