@@ -48,19 +48,24 @@ def status(workspace: Workspace) -> list[Status]:
 def stop(workspace: Workspace, selection: Selection) -> list[str]:
     """End the selected targets and say what was ended. With an empty selection also commands at work, and whatever a crash left behind.
 
-    Ends all it can before it raises the first error.
+    Ends all it can before it raises what it could not, in one error that also says what was ended.
     """
     everything = selection == Selection()
     ended = _stop_commands(workspace) if everything else []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         results = list(pool.map(functools.partial(_stop_one, selection=selection), _records(workspace)))
     ended += [result for result in results if isinstance(result, str)]
+    errors = [result for result in results if isinstance(result, ServeoffError)]
     if everything:
         for launcher in LAUNCHERS.all().values():
-            ended += launcher.sweep(workspace.root)
-    for result in results:
-        if isinstance(result, ServeoffError):
-            raise result
+            try:
+                ended += launcher.sweep(workspace.root)
+            except ServeoffError as error:
+                errors.append(error)
+    if errors:
+        gravest = max(errors, key=lambda error: error.exit_code)
+        done = f"\n(ended: {', '.join(ended)})" if ended else ""
+        raise type(gravest)("\n".join(error.message for error in errors) + done, gravest.hint)
     return ended
 
 
@@ -76,6 +81,8 @@ def _stop_one(record: Path, selection: Selection) -> str | ServeoffError | None:
         if everything:
             record.unlink(missing_ok=True)
         return None
+    except OSError as error:
+        return InputError(f"{record} cannot be read: {error}", hint="delete its folder, then `serveoff stop` again")
     except ServeoffError as error:
         return error
     return f"target {target.id}"

@@ -67,10 +67,15 @@ class ContainerLauncher:
         )
 
     def alive(self, target: Target) -> bool:
-        return bool(target.container) and _call(_engine(), "inspect", "--format", "{{.State.Running}}", target.container or "") == "true"
+        """False, too, when no engine answers: nobody can tell."""
+        tool, _ = _find_engine()
+        return bool(tool and target.container and _call(tool, "inspect", "--format", "{{.State.Running}}", target.container) == "true")
 
     def exit_reason(self, target: Target) -> str:
-        tool, name = _engine(), target.container or ""
+        tool, why = _find_engine()
+        if tool is None:
+            return f"is out of reach, the container engine does not answer: {why}"
+        name = target.container or ""
         state = _call(tool, "inspect", "--format", "{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}", name).split()
         if len(state) != 3:
             return "is gone: its container was removed"
@@ -79,7 +84,12 @@ class ContainerLauncher:
         return ending + (", out of memory" if state[2] == "true" else "") + _log.tail(Path(target.log))
 
     def stop(self, target: Target) -> None:
-        tool, name = _engine(), target.container or ""
+        """Raises MissingToolError when no engine answers: the container may still run."""
+        tool, why = _find_engine()
+        name = target.container or ""
+        if tool is None:
+            hint = f"start the engine and `serveoff stop` again; if the container is gone for good, delete {Path(target.log).parent}"
+            raise MissingToolError(f"{target.id} could not be stopped, the container engine does not answer: {why}", hint)
         if not _call(tool, "inspect", "--format", "{{.Id}}", name):
             return
         self.resume(target)  # an engine does not end a paused container
@@ -118,8 +128,14 @@ class ContainerLauncher:
         if tool is None:
             return []
         listed = _call(tool, "ps", "--all", "--filter", f"label={WORKSPACE_LABEL}={workspace}", "--format", "{{.Names}}")
+        failed: NotReadyError | None = None
         for name in listed.split():
-            _remove(tool, name)
+            try:
+                _remove(tool, name)
+            except NotReadyError as error:
+                failed = error
+        if failed is not None:
+            raise failed
         return [f"container {name}" for name in listed.split()]
 
     def _save_log(self, tool: str, target: Target) -> None:

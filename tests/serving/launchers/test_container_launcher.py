@@ -14,11 +14,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from serveoff import storage
 from serveoff.contract import LaunchSpec, Mount, Target
 from serveoff.errors import MissingToolError, NotReadyError, ServeoffError
 from serveoff.plugins import Artifact
 from serveoff.registry import LAUNCHERS
+from serveoff.selection import Selection
 from serveoff.workspace import Workspace
+from serving import targets
 from serving.launchers import container
 
 LAUNCHER = LAUNCHERS.load("container")
@@ -163,6 +166,41 @@ def test_stop_that_removes_nothing_is_an_error(engine: Engine, spec: LaunchSpec,
         LAUNCHER.stop(target)
     calls = [call[0] for call in engine.calls]
     assert calls[-4:] == ["stop", "logs", "rm", "inspect"]
+
+
+def test_without_an_engine_a_recorded_target_is_out_of_reach_and_blocks_nothing(engine: Engine, container_target: Target) -> None:
+    engine.answer([{"to": [], "err": "Cannot connect to the Docker daemon\n", "code": 1}])
+    assert not LAUNCHER.alive(container_target)
+    reason = LAUNCHER.exit_reason(container_target)
+    assert reason.startswith("is out of reach, the container engine does not answer: ")
+    assert "docker: Cannot connect to the Docker daemon" in reason
+    with pytest.raises(MissingToolError, match=r"^t could not be stopped, the container engine does not answer: ") as e:
+        LAUNCHER.stop(container_target)
+    assert f"delete {Path(container_target.log).parent}" in e.value.hint
+
+
+def test_status_and_stop_with_a_container_out_of_reach(engine: Engine, container_target: Target, workspace: Workspace) -> None:
+    record = workspace.targets / "t" / targets.RECORD
+    storage.write(record, container_target)
+    other = workspace.targets / "u" / targets.RECORD
+    storage.write(other, msgspec.structs.replace(container_target, id="u", launcher="process", log=str(other.with_name("log.txt"))))
+    engine.answer([{"to": [], "code": 1}])
+    assert [(s.target.id, s.running, "does not answer" in s.reason) for s in targets.status(workspace)] == [
+        ("t", False, True),
+        ("u", False, False),
+    ]
+    with pytest.raises(MissingToolError, match=r"t could not be stopped(.|\n)*\(ended: target u\)$"):
+        targets.stop(workspace, Selection())
+    assert record.exists()
+    assert not other.exists()
+
+
+def test_sweep_goes_on_after_a_container_that_stays(engine: Engine, workspace: Workspace) -> None:
+    answers: Answers = [{"to": ["ps", "--all"], "out": "a\nb\n"}, {"to": ["inspect", "--format", "{{.Id}}", "a"], "out": "0123\n"}]
+    engine.answer(answers)
+    with pytest.raises(NotReadyError, match="the container a could not be removed"):
+        LAUNCHER.sweep(workspace.root)
+    assert [call[-1] for call in engine.calls if call[0] == "rm"] == ["a", "b"]
 
 
 def test_sweep_finds_containers_by_their_label(engine: Engine, workspace: Workspace) -> None:

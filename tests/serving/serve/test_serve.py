@@ -219,6 +219,26 @@ class TestStop:
         assert process.owned(workspace.root) == []
         assert not (workspace.targets / target.id / "target.json").exists()
 
+    @pytest.mark.parametrize("damage", ["half", "folder"])
+    def test_no_damaged_record_keeps_it_from_ending_the_rest(
+        self, tiny: Any, workspace: Workspace, make_artifact: MakeArtifact, damage: str
+    ) -> None:
+        for model in ("double", "other"):
+            make_artifact(model)
+        up(workspace)
+        storage.write_bytes(workspace.running / "loadtest.json", b'{"schema": 1, "pid":')
+        record = workspace.targets / "other.pytorch.tiny.float32@tiny.process" / targets.RECORD
+        record.unlink()
+        if damage == "folder":
+            record.mkdir()
+            with pytest.raises(InputError, match=r"cannot be read(.|\n)*ended: target double"):
+                targets.stop(workspace, ALL)
+        else:
+            record.write_text("{")
+            assert "target double.pytorch.tiny.float32@tiny.process" in targets.stop(workspace, ALL)
+            assert not record.exists()
+        assert process.owned(workspace.root) == []
+
     def test_a_command_that_hangs_is_ended(self, workspace: Workspace, tmp_path: Path) -> None:
         script = (
             "import sys, time; from pathlib import Path; from serveoff.running import at_work; from serveoff.workspace import Workspace\n"
