@@ -55,20 +55,20 @@ def export(args: argparse.Namespace) -> str:
     parity = gate.judge(spec, kind.serve_file, version_dir, references, kind.precisions[args.precision])
 
     shutil.copyfile(references / "samples.npz", args.out / "reference.npz")
-    files = artifacts.records(args.out, "serve")
+    served = artifacts.records(args.out, "serve")
     manifest = Manifest(
         model=args.model,
         framework=cast("Framework", args.framework),
         format=args.format,
         precision=args.precision,
         serve_file=kind.serve_file,
-        files=files,
+        files=(*served, artifacts.record(args.out, args.out / "reference.npz")),
         inputs=spec.inputs,
         outputs=spec.outputs,
         options=dict(options),
         parity=parity,
         weights_sha256=storage.read(args.checkpoint / "twin.json", TwinProof).weights_sha256,
-        size_bytes=sum(f.size_bytes for f in files),
+        size_bytes=sum(f.size_bytes for f in served),
         export_s=export_s,
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         command=tuple(sys.orig_argv),

@@ -19,7 +19,11 @@ def find(workspace: Workspace, selection: Selection) -> list[Artifact]:
     """The artifacts that passed their gate and pass the filters, in order of their ids."""
     found = []
     for path in sorted(workspace.artifacts.glob(f"*/{MANIFEST}")):
+        if path.parent.name.startswith("."):  # not finished, or being replaced
+            continue
         artifact = read(path.parent)
+        if path.parent.name != artifact.manifest.id:
+            continue  # a copy under another name is not what its manifest says
         if artifact.manifest.parity.passed and selection.wants(artifact.manifest):
             found.append(artifact)
     return found
@@ -31,11 +35,11 @@ def read(directory: Path) -> Artifact:
 
 def records(directory: Path, below: str) -> tuple[FileRecord, ...]:
     """One record for each file under `directory/below`, in order of their paths."""
-    return tuple(
-        FileRecord(path=str(path.relative_to(directory)), size_bytes=path.stat().st_size, sha256=digest(path))
-        for path in sorted((directory / below).rglob("*"))
-        if path.is_file()
-    )
+    return tuple(record(directory, path) for path in sorted((directory / below).rglob("*")) if path.is_file())
+
+
+def record(directory: Path, path: Path) -> FileRecord:
+    return FileRecord(path=str(path.relative_to(directory)), size_bytes=path.stat().st_size, sha256=digest(path))
 
 
 def digest(path: Path) -> str:
@@ -44,10 +48,18 @@ def digest(path: Path) -> str:
 
 
 def verify(artifact: Artifact) -> None:
-    """Raises InputError when a file is missing or is not the one that was verified at export."""
-    for record in artifact.manifest.files:
-        path = artifact.directory / record.path
+    """Raises InputError when a file is missing, is not the one that was verified at export, or was added since: a server takes it all."""
+    for known in artifact.manifest.files:
+        path = artifact.directory / known.path
         if not path.is_file():
             raise InputError(f"{path} is missing from the artifact", hint="export it again: `serveoff export`")
-        if digest(path) != record.sha256:
+        if digest(path) != known.sha256:
             raise InputError(f"{path} has changed since it was exported and verified", hint="export it again: `serveoff export`")
+    listed = {artifact.directory / known.path for known in artifact.manifest.files}
+    folders = {folder for path in listed for folder in path.parents}
+    for path in sorted(artifact.serve_dir.rglob("*")):
+        empty_inside = path.is_dir() and not path.is_symlink() and path.parent != artifact.serve_dir  # a SavedModel has an empty assets/
+        if path not in listed | folders and not empty_inside:
+            raise InputError(
+                f"{path} was not there when the artifact was verified", hint="delete it, or export it again: `serveoff export`"
+            )

@@ -48,7 +48,7 @@ def test_every_format_is_verified_and_described(exported: Workspace, name: str) 
     assert manifest.export_s > 0
     assert manifest.peak_memory_bytes > 100e6, "a framework was loaded"
     assert (found.version_dir / manifest.serve_file).is_file()
-    assert found.reference_file.is_file()
+    assert "reference.npz" in {f.path for f in manifest.files}
 
 
 def test_a_changed_file_is_noticed_before_it_is_served(copy: Workspace) -> None:
@@ -59,6 +59,13 @@ def test_a_changed_file_is_noticed_before_it_is_served(copy: Workspace) -> None:
         artifacts.verify(found)
     path.unlink()
     with pytest.raises(InputError, match=r"model\.onnx is missing"):
+        artifacts.verify(found)
+
+
+def test_changed_reference_answers_are_noticed(copy: Workspace) -> None:
+    found = artifact(copy, "onnx")
+    found.reference_file.write_bytes(found.reference_file.read_bytes() + b"\0")
+    with pytest.raises(InputError, match=r"reference\.npz has changed since"):
         artifacts.verify(found)
 
 
