@@ -14,6 +14,7 @@ from serveoff.contract import ExportFailure, Framework, Manifest, Skip, TwinProo
 from serveoff.errors import GateError, UsageError
 from serveoff.host import installed
 from serveoff.registry import FORMATS, MODELS, load_module, module_name
+from serveoff.running import at_work
 from serveoff.selection import Selection
 from serveoff.skips import update
 from serveoff.workspace import Workspace
@@ -91,7 +92,8 @@ def _ensure_checkpoint(model: str, workspace: Workspace, console: Console) -> No
     path = workspace.checkpoint(model) / "twin.json"
     if not path.exists():
         console.say(f"{model} has not been trained yet: training it first")
-        load_module("models.train").train(Selection(models=(model,)), workspace, console)
+        with at_work(workspace, "train"):
+            load_module("models.train").train(Selection(models=(model,)), workspace, console)
     parity = storage.read(path, TwinProof).parity
     if parity is not None and not parity.passed:
         raise GateError(f"the twins of {model} do not compute the same: {parity.reason}", hint="compare the two builds in models/zoo")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,9 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serveoff import process, running
-from serveoff.errors import UsageError
-from serveoff.workspace import Workspace
+from serveoff import process
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 
@@ -89,22 +86,3 @@ def test_a_reused_pid_is_not_ours() -> None:
     me = psutil.Process()
     assert process.find(me.pid, me.create_time()) is not None
     assert process.find(me.pid, me.create_time() - 100) is None
-
-
-def test_two_of_the_same_command_do_not_run_at_once(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    sleeper = process.spawn(SLEEP, env=dict(os.environ), log=tmp_path / "log", cwd=tmp_path)
-    try:
-        with running.at_work(workspace, "loadtest"):
-            path, mine = running.workers(workspace)[0]
-            assert mine.pid == os.getpid()
-        assert not path.exists()
-        from serveoff import storage
-
-        storage.write(path, running.Worker(command="loadtest", pid=sleeper.pid, pid_started_at=sleeper.create_time()))
-        with pytest.raises(UsageError, match=f"process {sleeper.pid}"), running.at_work(workspace, "loadtest"):
-            pass
-    finally:
-        process.end_tree(sleeper.pid, grace_s=0)
-    with running.at_work(workspace, "loadtest"):
-        pass  # the other one is dead: its place is free
