@@ -55,6 +55,8 @@ class StandIns:
             started_at="2026-01-01T00:00:00+00:00",
             ready_s=0.0,
         )
+        served = storage.read(self.workspace.artifacts / ARTIFACT / "manifest.json", Manifest)
+        storage.write(self.workspace.targets / identity / "manifest.json", served)
         storage.write(self.workspace.targets / identity / "target.json", target)
         return target
 

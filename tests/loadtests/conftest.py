@@ -218,6 +218,8 @@ def serve_model(model_workspace: Workspace) -> Iterator[ServeModel]:
             ready_s=0.1,
         )
         storage.write(model_workspace.targets / target_id / "target.json", target)
+        served = storage.read(model_workspace.artifacts / target.artifact_id / "manifest.json", Manifest)
+        storage.write(model_workspace.targets / target_id / "manifest.json", served)
         return server
 
     yield start
