@@ -23,19 +23,25 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
+
 from bench import witnesses
 from bench.figures import Figure, Goal, figure, ratio
 from bench.machine import cores, pinned
 from bench.stand_ins import StandIns
 from bench.witnesses import Request, Seen
-from loadtests import candidates, cell, handover, payloads
+from loadtests import cell, handover, payloads
+from loadtests.candidates import Candidate
 from loadtests.plan import make
 from report.percentiles import P50, P99, decode, estimate
+from serveoff import artifacts, storage
 from serveoff.console import Console
 from serveoff.contract import Parity, Target
-from serveoff.errors import ServeoffError
-from serveoff.selection import Selection
+from serveoff.errors import ServeoffError, UsageError
+from serveoff.registry import PROTOCOLS
+from serveoff.workspace import Workspace
 
+PROTOCOL = "tfs_rest"
 SERVICE_MS = 5.0
 RATE = 400.0
 CONNECTIONS = 8
@@ -61,10 +67,10 @@ class Bench:
     def start(self, name: str, *options: str) -> Target:
         return self._stand_ins.start(name, "--work", "timer", "--ms", str(SERVICE_MS), *options, prefix=pinned(self._cores.server, []))
 
-    def ours(self, target: Target, profile: str, *, warmup_s: float = 1.0, seconds: int | None = None) -> Seen:
-        """One load process of ours, through the code that measures every cell."""
-        (group,) = candidates.find(self._stand_ins.workspace, Selection(servers=(target.server,)))
-        candidate = group[0]
+    def ours(self, target: Target, profile: str, *, warmup_s: float = 1.0, seconds: int | None = None, wrong: bool = False) -> Seen:
+        """One load process of ours, through the code that measures every cell. `wrong`: whoever answers is not the model."""
+        endpoint = next(each for each in target.endpoints if each.protocol == PROTOCOL)
+        candidate = Candidate(target, artifacts.read(Path(target.artifact_path)), endpoint, PROTOCOLS.load(PROTOCOL))
         run_dir = self._folder / "runs" / str(next(self._numbers))
         directory = run_dir / "cells" / "fidelity"
         written = payloads.write(directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire)
@@ -74,7 +80,7 @@ class Bench:
         checked = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())
         subject = cell.Subject(candidate, checked, directory, one)
         loaded = cell.probe(subject, plan.profiles[0], plan, self._stand_ins.workspace.root, "1", steady=False)
-        if loaded.measurement is None or loaded.faults:
+        if loaded.measurement is None or (loaded.faults and not wrong):
             raise ServeoffError(f"our load process failed: {'; '.join((*loaded.faults, *loaded.disturbances))}")
         latency = decode(loaded.measurement.latency_hdr)
         p50, p99 = estimate(latency, P50), estimate(latency, P99)
@@ -97,6 +103,20 @@ class Bench:
             key = f"body {len(body)} B sha256 {hashlib.sha256(body).hexdigest()[:16]}, head {len(head) + 4} B"
             self.bytes[who][key] = self.bytes[who].get(key, 0) + each["times"]
         return base64.b64decode(max(seen, key=lambda each: int(each["times"]))["request"])
+
+    def prove(self, target: Target, recorder: Target) -> None:
+        """Send what `target` would get from each client to the recorder instead; then take the recorder's port for the target's."""
+        port = recorder.endpoints[0].port
+        real = next(each for each in target.endpoints if each.protocol == PROTOCOL)
+        self.ours(
+            msgspec.structs.replace(target, endpoints=(msgspec.structs.replace(real, port=port),)), "closed:users=1", seconds=1, wrong=True
+        )
+        raw = self.recorded("ours", recorder)
+        witnesses.wrk(Request(raw, port), 1, 1, self._folder)
+        self.recorded("wrk", recorder)
+        witnesses.h2load(Request(raw, port), RATE, CONNECTIONS, 1, self._folder)
+        self.recorded("h2load", recorder)
+        self.request = Request(raw.replace(f":{port}\r\n".encode(), f":{real.port}\r\n".encode(), 1), real.port)
 
     def cells(self, target: Target) -> dict[str, Callable[[], Seen]]:
         assert self.request is not None
@@ -203,6 +223,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.fidelity", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement (default: %(default)s)")
+    parser.add_argument(
+        "--target", help="a target of this workspace that is being served (its id or a part of it) instead of the fixed server"
+    )
     parser.add_argument("--no-stall", action="store_true", help="leave the stall out")
     parser.add_argument("--seed", type=int, default=0, help="of the order within a round")
     parser.add_argument("--json", action="store_true", help="the figures of every round as JSON")
@@ -210,9 +233,13 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(bench: Bench, options: argparse.Namespace) -> dict[str, list[Seen]]:
-    target = bench.start("fixed")
-    bench.ours(target, "closed:users=1", warmup_s=0.2, seconds=1)
-    bench.request = Request(bench.recorded("ours", target), target.endpoints[0].port)
+    recorder = bench.start("fixed")
+    target = _served(options.target) if options.target else recorder
+    if target is not recorder:
+        bench.prove(target, recorder)
+    else:
+        bench.ours(target, "closed:users=1", warmup_s=0.2, seconds=1)
+        bench.request = Request(bench.recorded("ours", target), target.endpoints[0].port)
     cells = bench.cells(target)
     samples: dict[str, list[Seen]] = {name: [] for name in cells}
     order = random.Random(options.seed)
@@ -220,9 +247,18 @@ def _measure(bench: Bench, options: argparse.Namespace) -> dict[str, list[Seen]]
         for number in range(options.rounds):
             for done, name in enumerate(order.sample(list(cells), k=len(cells)), 1):
                 samples[name].append(cells[name]())
-                bench.recorded(name.partition(",")[0], target)
+                if target is recorder:
+                    bench.recorded(name.partition(",")[0], target)
                 bar.advance_to(number * len(cells) + done, name)
     return samples
+
+
+def _served(text: str) -> Target:
+    known = [storage.read(path, Target) for path in sorted(Workspace.current().targets.glob("*/target.json"))]
+    found = [each for each in known if text in each.id and any(end.protocol == PROTOCOL for end in each.endpoints)]
+    if len(found) != 1:
+        raise UsageError(f"{len(found)} targets match {text!r}", hint=f"being served: {', '.join(each.id for each in known) or 'nothing'}")
+    return found[0]
 
 
 def _show(options: argparse.Namespace, samples: dict[str, list[Seen]], stalled: dict[str, Seen], sent: dict[str, dict[str, int]]) -> None:
