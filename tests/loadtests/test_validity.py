@@ -92,7 +92,7 @@ def test_a_quiet_machine_disturbs_nothing(limits: validity.Limits) -> None:
         ({"hub_lag_p99_us": 1_900_000}, "the client reacted 1,900.0 ms late at its 99th percentile"),
         ({"other_cpu": 1.0, "waiting": 0.7}, "other processes used 1.00 cores, and this measurement spent 70% of its time waiting for one"),
         ({"other_cpu": 1.0, "idle_cpu": 0.1, "waiting": None}, "other processes used 1.00 cores, and 0.10 were left over"),
-        ({"stolen_cpu": 0.2}, "the hypervisor took 20.0% of the CPU time"),
+        ({"stolen_cpu": 0.3}, "the hypervisor took 30.0% of the CPU time"),
     ],
 )
 def test_what_clearly_harms_is_a_disturbance(change: dict[str, Any], words: str, limits: validity.Limits) -> None:
