@@ -26,7 +26,8 @@ from pathlib import Path
 import msgspec
 
 from bench import witnesses
-from bench.figures import Figure, Goal, figure, ratio
+from bench.fidelity_goals import RATE, SERVICE_MS, STALL_S, STALL_WINDOW_S, goals, stall_goals, stall_p99_us
+from bench.figures import figure
 from bench.machine import cores, pinned
 from bench.stand_ins import StandIns
 from bench.witnesses import Request, Seen
@@ -42,14 +43,10 @@ from serveoff.registry import PROTOCOLS
 from serveoff.workspace import Workspace
 
 PROTOCOL = "tfs_rest"
-SERVICE_MS = 5.0
-RATE = 400.0
 CONNECTIONS = 8
-STALL_S = 2.0
 STALL_CONNECTIONS = 64
 """Enough for the backlog of the stall to go out at once."""
 _STALL_AFTER_S = 3
-_STALL_WINDOW_S = 10
 
 
 class Bench:
@@ -139,63 +136,12 @@ class Bench:
             target = self.start("stall-" + who.split()[0], "--stall-at", at, "--stall-s", str(STALL_S))
             if who == "ours":
                 load = f"constant:rate_rps={RATE:g},connections={STALL_CONNECTIONS}"
-                found[who] = self.ours(target, load, seconds=_STALL_WINDOW_S)
+                found[who] = self.ours(target, load, seconds=STALL_WINDOW_S)
             else:
                 assert self.request is not None
                 request = Request(self.request.raw, target.endpoints[0].port)
-                found[who] = witnesses.plain_locust(request, RATE, _STALL_WINDOW_S + 1, self._folder)
+                found[who] = witnesses.plain_locust(request, RATE, STALL_WINDOW_S + 1, self._folder)
         return found
-
-
-def stall_p99_us(rate: float, window_s: float) -> float:
-    """The 99th percentile of an evenly spaced schedule whose server stops for STALL_S within the window, and then is as fast as before.
-
-    A request that is due s seconds after the stall began has to wait STALL_S - s, so the slowest hundredth is due in its first
-    window_s / 100 seconds.
-    """
-    slowest = round(rate * window_s) // 100
-    return (STALL_S - slowest / rate) * 1e6 + SERVICE_MS * 1000
-
-
-def goals(samples: dict[str, list[Seen]]) -> list[Goal]:
-    def off(name: str, ours: str, other: str, field: str, limit: float) -> Goal:
-        found = ratio([getattr(s, field) for s in samples[ours]], [getattr(s, field) for s in samples[other]])
-        return Goal(name, "off by", _distance(found, 1.0), limit, rising=False)
-
-    def apart(name: str, field: str, limit_ms: float) -> Goal:
-        pairs = zip(samples["ours, 1"], samples["wrk, 1"], strict=True)
-        found = figure([(getattr(a, field) - getattr(b, field)) / 1000 for a, b in pairs])
-        return Goal(name, "ms apart", _distance(found, 0.0), limit_ms, rising=False)
-
-    throughput = ratio([s.rps for s in samples["ours, 8"]], [s.rps for s in samples["wrk, 8"]])
-    return [
-        apart("concurrency 1, p50 against wrk", "p50_us", 0.1),
-        apart("concurrency 1, p99 against wrk", "p99_us", 0.3),
-        off("concurrency 8, p50 against wrk", "ours, 8", "wrk, 8", "p50_us", 0.05),
-        off("concurrency 8, p99 against wrk", "ours, 8", "wrk, 8", "p99_us", 0.15),
-        Goal("concurrency 8, throughput of wrk's", "times", throughput, 0.93, rising=True),
-        off("400/s, p50 against h2load", "ours, 400/s", "h2load, 400/s", "p50_us", 0.05),
-        off("400/s, p99 against h2load", "ours, 400/s", "h2load, 400/s", "p99_us", 0.15),
-    ]
-
-
-def stall_goals(stalled: dict[str, Seen]) -> list[Goal]:
-    due = stall_p99_us(RATE, _STALL_WINDOW_S)
-    return [
-        Goal(
-            "2 s stall, our p99 against the schedule's",
-            "off by",
-            _distance(figure([stalled["ours"].p99_us / due]), 1.0),
-            0.05,
-            rising=False,
-        ),
-        Goal("2 s stall, plain Locust's p99", "ms", figure([stalled["plain Locust"].p99_us / 1000]), 10.0, rising=False),
-    ]
-
-
-def _distance(found: Figure, centre: float) -> Figure:
-    """How far the median is from where it should be; the ends of the rounds keep their sign."""
-    return Figure(abs(found.median - centre), found.low - centre, found.high - centre, found.rounds)
 
 
 def main() -> int:
@@ -275,7 +221,7 @@ def _show(options: argparse.Namespace, samples: dict[str, list[Seen]], stalled: 
         note = f"  {disturbed} of {len(seen)} rounds would be void: {next(s.disturbed for s in seen if s.disturbed)}" if disturbed else ""
         print(f"{name:16} {rps:9,.0f} {p50 / 1000:9.3f} {p99 / 1000:9.3f}{note}")
     if stalled:
-        due_ms = stall_p99_us(RATE, _STALL_WINDOW_S) / 1000
+        due_ms = stall_p99_us(RATE, STALL_WINDOW_S) / 1000
         print(f"\nA server that stops for {STALL_S:g} s at {RATE:g}/s; by the schedule p99 is {due_ms:,.0f} ms:")
         for name, each in stalled.items():
             print(f"  {name:14} p99 {each.p99_us / 1000:9,.1f} ms, p50 {each.p50_us / 1000:.1f} ms, {each.rps:.0f} replies/s")
