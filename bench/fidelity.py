@@ -23,27 +23,30 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
+
 from bench import witnesses
-from bench.figures import Figure, Goal, figure, ratio
+from bench.fidelity_goals import RATE, SERVICE_MS, STALL_S, STALL_WINDOW_S, goals, stall_goals, stall_p99_us
+from bench.figures import figure
 from bench.machine import cores, pinned
 from bench.stand_ins import StandIns
 from bench.witnesses import Request, Seen
-from loadtests import candidates, cell, handover, payloads
+from loadtests import cell, handover, payloads
+from loadtests.candidates import Candidate
 from loadtests.plan import make
 from report.percentiles import P50, P99, decode, estimate
+from serveoff import artifacts, storage
 from serveoff.console import Console
 from serveoff.contract import Parity, Target
-from serveoff.errors import ServeoffError
-from serveoff.selection import Selection
+from serveoff.errors import ServeoffError, UsageError
+from serveoff.registry import PROTOCOLS
+from serveoff.workspace import Workspace
 
-SERVICE_MS = 5.0
-RATE = 400.0
+PROTOCOL = "tfs_rest"
 CONNECTIONS = 8
-STALL_S = 2.0
 STALL_CONNECTIONS = 64
 """Enough for the backlog of the stall to go out at once."""
 _STALL_AFTER_S = 3
-_STALL_WINDOW_S = 10
 
 
 class Bench:
@@ -61,10 +64,10 @@ class Bench:
     def start(self, name: str, *options: str) -> Target:
         return self._stand_ins.start(name, "--work", "timer", "--ms", str(SERVICE_MS), *options, prefix=pinned(self._cores.server, []))
 
-    def ours(self, target: Target, profile: str, *, warmup_s: float = 1.0, seconds: int | None = None) -> Seen:
-        """One load process of ours, through the code that measures every cell."""
-        (group,) = candidates.find(self._stand_ins.workspace, Selection(servers=(target.server,)))
-        candidate = group[0]
+    def ours(self, target: Target, profile: str, *, warmup_s: float = 1.0, seconds: int | None = None, wrong: bool = False) -> Seen:
+        """One load process of ours, through the code that measures every cell. `wrong`: whoever answers is not the model."""
+        endpoint = next(each for each in target.endpoints if each.protocol == PROTOCOL)
+        candidate = Candidate(target, artifacts.read(Path(target.artifact_path)), endpoint, PROTOCOLS.load(PROTOCOL))
         run_dir = self._folder / "runs" / str(next(self._numbers))
         directory = run_dir / "cells" / "fidelity"
         written = payloads.write(directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire)
@@ -74,7 +77,7 @@ class Bench:
         checked = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())
         subject = cell.Subject(candidate, checked, directory, one)
         loaded = cell.probe(subject, plan.profiles[0], plan, self._stand_ins.workspace.root, "1", steady=False)
-        if loaded.measurement is None or loaded.faults:
+        if loaded.measurement is None or (loaded.faults and not wrong):
             raise ServeoffError(f"our load process failed: {'; '.join((*loaded.faults, *loaded.disturbances))}")
         latency = decode(loaded.measurement.latency_hdr)
         p50, p99 = estimate(latency, P50), estimate(latency, P99)
@@ -98,6 +101,20 @@ class Bench:
             self.bytes[who][key] = self.bytes[who].get(key, 0) + each["times"]
         return base64.b64decode(max(seen, key=lambda each: int(each["times"]))["request"])
 
+    def prove(self, target: Target, recorder: Target) -> None:
+        """Send what `target` would get from each client to the recorder instead; then take the recorder's port for the target's."""
+        port = recorder.endpoints[0].port
+        real = next(each for each in target.endpoints if each.protocol == PROTOCOL)
+        self.ours(
+            msgspec.structs.replace(target, endpoints=(msgspec.structs.replace(real, port=port),)), "closed:users=1", seconds=1, wrong=True
+        )
+        raw = self.recorded("ours", recorder)
+        witnesses.wrk(Request(raw, port), 1, 1, self._folder)
+        self.recorded("wrk", recorder)
+        witnesses.h2load(Request(raw, port), RATE, CONNECTIONS, 1, self._folder)
+        self.recorded("h2load", recorder)
+        self.request = Request(raw.replace(f":{port}\r\n".encode(), f":{real.port}\r\n".encode(), 1), real.port)
+
     def cells(self, target: Target) -> dict[str, Callable[[], Seen]]:
         assert self.request is not None
         request, work, seconds = self.request, self._folder, self._seconds
@@ -119,63 +136,12 @@ class Bench:
             target = self.start("stall-" + who.split()[0], "--stall-at", at, "--stall-s", str(STALL_S))
             if who == "ours":
                 load = f"constant:rate_rps={RATE:g},connections={STALL_CONNECTIONS}"
-                found[who] = self.ours(target, load, seconds=_STALL_WINDOW_S)
+                found[who] = self.ours(target, load, seconds=STALL_WINDOW_S)
             else:
                 assert self.request is not None
                 request = Request(self.request.raw, target.endpoints[0].port)
-                found[who] = witnesses.plain_locust(request, RATE, _STALL_WINDOW_S + 1, self._folder)
+                found[who] = witnesses.plain_locust(request, RATE, STALL_WINDOW_S + 1, self._folder)
         return found
-
-
-def stall_p99_us(rate: float, window_s: float) -> float:
-    """The 99th percentile of an evenly spaced schedule whose server stops for STALL_S within the window, and then is as fast as before.
-
-    A request that is due s seconds after the stall began has to wait STALL_S - s, so the slowest hundredth is due in its first
-    window_s / 100 seconds.
-    """
-    slowest = round(rate * window_s) // 100
-    return (STALL_S - slowest / rate) * 1e6 + SERVICE_MS * 1000
-
-
-def goals(samples: dict[str, list[Seen]]) -> list[Goal]:
-    def off(name: str, ours: str, other: str, field: str, limit: float) -> Goal:
-        found = ratio([getattr(s, field) for s in samples[ours]], [getattr(s, field) for s in samples[other]])
-        return Goal(name, "off by", _distance(found, 1.0), limit, rising=False)
-
-    def apart(name: str, field: str, limit_ms: float) -> Goal:
-        pairs = zip(samples["ours, 1"], samples["wrk, 1"], strict=True)
-        found = figure([(getattr(a, field) - getattr(b, field)) / 1000 for a, b in pairs])
-        return Goal(name, "ms apart", _distance(found, 0.0), limit_ms, rising=False)
-
-    throughput = ratio([s.rps for s in samples["ours, 8"]], [s.rps for s in samples["wrk, 8"]])
-    return [
-        apart("concurrency 1, p50 against wrk", "p50_us", 0.1),
-        apart("concurrency 1, p99 against wrk", "p99_us", 0.3),
-        off("concurrency 8, p50 against wrk", "ours, 8", "wrk, 8", "p50_us", 0.05),
-        off("concurrency 8, p99 against wrk", "ours, 8", "wrk, 8", "p99_us", 0.15),
-        Goal("concurrency 8, throughput of wrk's", "times", throughput, 0.93, rising=True),
-        off("400/s, p50 against h2load", "ours, 400/s", "h2load, 400/s", "p50_us", 0.05),
-        off("400/s, p99 against h2load", "ours, 400/s", "h2load, 400/s", "p99_us", 0.15),
-    ]
-
-
-def stall_goals(stalled: dict[str, Seen]) -> list[Goal]:
-    due = stall_p99_us(RATE, _STALL_WINDOW_S)
-    return [
-        Goal(
-            "2 s stall, our p99 against the schedule's",
-            "off by",
-            _distance(figure([stalled["ours"].p99_us / due]), 1.0),
-            0.05,
-            rising=False,
-        ),
-        Goal("2 s stall, plain Locust's p99", "ms", figure([stalled["plain Locust"].p99_us / 1000]), 10.0, rising=False),
-    ]
-
-
-def _distance(found: Figure, centre: float) -> Figure:
-    """How far the median is from where it should be; the ends of the rounds keep their sign."""
-    return Figure(abs(found.median - centre), found.low - centre, found.high - centre, found.rounds)
 
 
 def main() -> int:
@@ -203,6 +169,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.fidelity", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement (default: %(default)s)")
+    parser.add_argument(
+        "--target", help="a target of this workspace that is being served (its id or a part of it) instead of the fixed server"
+    )
     parser.add_argument("--no-stall", action="store_true", help="leave the stall out")
     parser.add_argument("--seed", type=int, default=0, help="of the order within a round")
     parser.add_argument("--json", action="store_true", help="the figures of every round as JSON")
@@ -210,9 +179,13 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(bench: Bench, options: argparse.Namespace) -> dict[str, list[Seen]]:
-    target = bench.start("fixed")
-    bench.ours(target, "closed:users=1", warmup_s=0.2, seconds=1)
-    bench.request = Request(bench.recorded("ours", target), target.endpoints[0].port)
+    recorder = bench.start("fixed")
+    target = _served(options.target) if options.target else recorder
+    if target is not recorder:
+        bench.prove(target, recorder)
+    else:
+        bench.ours(target, "closed:users=1", warmup_s=0.2, seconds=1)
+        bench.request = Request(bench.recorded("ours", target), target.endpoints[0].port)
     cells = bench.cells(target)
     samples: dict[str, list[Seen]] = {name: [] for name in cells}
     order = random.Random(options.seed)
@@ -220,9 +193,18 @@ def _measure(bench: Bench, options: argparse.Namespace) -> dict[str, list[Seen]]
         for number in range(options.rounds):
             for done, name in enumerate(order.sample(list(cells), k=len(cells)), 1):
                 samples[name].append(cells[name]())
-                bench.recorded(name.partition(",")[0], target)
+                if target is recorder:
+                    bench.recorded(name.partition(",")[0], target)
                 bar.advance_to(number * len(cells) + done, name)
     return samples
+
+
+def _served(text: str) -> Target:
+    known = [storage.read(path, Target) for path in sorted(Workspace.current().targets.glob("*/target.json"))]
+    found = [each for each in known if text in each.id and any(end.protocol == PROTOCOL for end in each.endpoints)]
+    if len(found) != 1:
+        raise UsageError(f"{len(found)} targets match {text!r}", hint=f"being served: {', '.join(each.id for each in known) or 'nothing'}")
+    return found[0]
 
 
 def _show(options: argparse.Namespace, samples: dict[str, list[Seen]], stalled: dict[str, Seen], sent: dict[str, dict[str, int]]) -> None:
@@ -239,7 +221,7 @@ def _show(options: argparse.Namespace, samples: dict[str, list[Seen]], stalled: 
         note = f"  {disturbed} of {len(seen)} rounds would be void: {next(s.disturbed for s in seen if s.disturbed)}" if disturbed else ""
         print(f"{name:16} {rps:9,.0f} {p50 / 1000:9.3f} {p99 / 1000:9.3f}{note}")
     if stalled:
-        due_ms = stall_p99_us(RATE, _STALL_WINDOW_S) / 1000
+        due_ms = stall_p99_us(RATE, STALL_WINDOW_S) / 1000
         print(f"\nA server that stops for {STALL_S:g} s at {RATE:g}/s; by the schedule p99 is {due_ms:,.0f} ms:")
         for name, each in stalled.items():
             print(f"  {name:14} p99 {each.p99_us / 1000:9,.1f} ms, p50 {each.p50_us / 1000:.1f} ms, {each.rps:.0f} replies/s")

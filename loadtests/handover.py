@@ -63,6 +63,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """The same, of the busiest second."""
     hub_lag_p99_us: float = 0.0
     """How late the event loop got round to a ticker that is due every 10 ms, inside the window."""
+    waited: float | None = None
+    """Seconds per second that its threads were ready to run and had no CPU, inside the window."""
     warmed_up: bool = True
     """Whether the figures were steady when the warm-up ended."""
 

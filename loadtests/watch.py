@@ -16,6 +16,7 @@ import psutil
 from serveoff.contract import Surroundings, Target
 from serveoff.registry import LAUNCHERS
 
+from . import waits
 from .handover import Facts
 
 _EVERY_S = 0.25
@@ -32,6 +33,8 @@ class Sample:
     idle_s: float
     stolen_s: float
     target_s: float | None
+    waited_s: float | None = None
+    """How long the target's threads had to wait for a CPU."""
 
 
 class Watch:
@@ -44,6 +47,8 @@ class Watch:
         self._processes: dict[int, psutil.Process] | None = {}
         self._used: dict[int, float] = {}
         """Pid -> CPU seconds, also of processes that have ended since."""
+        self._waited: dict[str, float] | None = {}
+        """Thread -> seconds it waited, the same way."""
         self.samples: list[Sample] = []
 
     def __enter__(self) -> Watch:
@@ -80,10 +85,23 @@ class Watch:
             with contextlib.suppress(psutil.Error):
                 used = process.cpu_times()
                 self._used[pid] = used.user + used.system
+                self._add_waits(pid)
         at_ns, now = time.monotonic_ns(), psutil.cpu_times()
         busy = sum(getattr(now, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
         idle = now.idle + getattr(now, "iowait", 0.0)
-        return Sample(at_ns, busy, idle, getattr(now, "steal", 0.0), None if self._processes is None else sum(self._used.values()))
+        seen = self._processes is not None
+        return Sample(
+            at_ns,
+            busy,
+            idle,
+            getattr(now, "steal", 0.0),
+            sum(self._used.values()) if seen else None,
+            sum(self._waited.values()) if seen and self._waited is not None else None,
+        )
+
+    def _add_waits(self, pid: int) -> None:
+        if self._waited is not None and (found := waits.waited_s(pid)) is not None:
+            self._waited |= found
 
 
 def surroundings(facts: Sequence[Facts], samples: Sequence[Sample]) -> Surroundings:
@@ -96,12 +114,17 @@ def surroundings(facts: Sequence[Facts], samples: Sequence[Sample]) -> Surroundi
         return Surroundings(client_cpu_peak=peak, hub_lag_p99_us=lag)
     total = used.busy_s + used.idle_s + used.stolen_s
     ours = None if used.target_s is None else used.target_s + sum(f.cpu for f in facts) * seconds
+    waiting = None
+    if ours is not None and used.waited_s is not None and all(f.waited is not None for f in facts):
+        waited = used.waited_s + sum(f.waited or 0.0 for f in facts) * seconds
+        waiting = waited / (waited + ours) if waited + ours else 0.0
     return Surroundings(
         client_cpu_peak=peak,
         hub_lag_p99_us=lag,
         target_cpu=None if used.target_s is None else used.target_s / seconds,
         other_cpu=None if ours is None else max(0.0, used.busy_s - ours) / seconds,
         idle_cpu=used.idle_s / seconds,
+        waiting=waiting,
         stolen_cpu=used.stolen_s / total if total else None,
     )
 
@@ -118,12 +141,12 @@ def _between(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Sample | 
         pairs = zip(_counters(one), _counters(other), strict=True)
         return [None if a is None or b is None else a + part * (b - a) for a, b in pairs]
 
-    busy, idle, stolen, target = (None if a is None or b is None else b - a for a, b in zip(at(start_ns), at(end_ns), strict=True))
+    busy, idle, stolen, target, waited = (None if a is None or b is None else b - a for a, b in zip(at(start_ns), at(end_ns), strict=True))
     assert busy is not None
     assert idle is not None
     assert stolen is not None
-    return Sample(end_ns, busy, idle, stolen, target)
+    return Sample(end_ns, busy, idle, stolen, target, waited)
 
 
-def _counters(sample: Sample) -> tuple[float, float, float, float | None]:
-    return sample.busy_s, sample.idle_s, sample.stolen_s, sample.target_s
+def _counters(sample: Sample) -> tuple[float, float, float, float | None, float | None]:
+    return sample.busy_s, sample.idle_s, sample.stolen_s, sample.target_s, sample.waited_s

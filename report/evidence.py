@@ -45,11 +45,13 @@ def _interval(row: Row, metric: Metric) -> list[str]:
     found = row.ranges.get(metric.name)
     if found is None:
         return []
-    unit = "requests/s" if metric is CAPACITY else "replies/s"
-    shown = f"{wording.rate(found.low)} to {wording.rate(found.high)} {unit}"
-    if metric.quantile is not None:
-        shown = f"{wording.milliseconds(round(found.low))} to {wording.milliseconds(round(found.high))} ms"
-    return [f"Its {metric.name}: {shown} (95%, over {len(row.rounds)} rounds)."]
+    unit = "ms" if metric.quantile is not None else "requests/s" if metric is CAPACITY else "replies/s"
+    shown = wording.between(found.low, found.high, wording.rate if metric.quantile is None else _milliseconds)
+    return [f"Its {metric.name} in {unit}: {shown} (95%, over {len(row.rounds)} rounds)."]
+
+
+def _milliseconds(latency_us: float) -> str:
+    return wording.milliseconds(round(latency_us))
 
 
 def _times(comparison: Comparison) -> str:

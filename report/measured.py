@@ -123,7 +123,7 @@ def _range(row: Row, group: Group, name: str) -> list[Value]:
     if found is None:
         return [number(wording.NOTHING, None)]
     text = wording.rate if METRICS[name].quantile is None else lambda us: wording.milliseconds(round(us))
-    return [number(f"{text(found.low)} to {text(found.high)}", found.low)]
+    return [number(wording.between(found.low, found.high, text), found.low)]
 
 
 def _rounds(row: Row, notes: Notes) -> Value:

@@ -17,8 +17,8 @@ from .percentiles import Distribution, decode, merge
 FEWEST = 3
 """Rounds below which there is no interval and no verdict."""
 _SHORTEST_S = 0.01
-_REASONS = 2
-"""So many of the void attempts' reasons stand for all of them; the report lists each attempt with its own."""
+_REASONS = 1
+"""So many of the void attempts' reasons, latest first, stand for all of them; the report lists each attempt with its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,11 @@ def reasons(attempts: Sequence[Cell], planned: int) -> tuple[str, ...]:
     valid = sum(1 for cell in settled(attempts) if cell.verdict == "VALID")
     if valid >= needed(planned):
         return ()
-    found = tuple(dict.fromkeys(reason for cell in attempts for reason in cell.reasons))
+    latest = sorted(attempts, key=lambda c: (c.round, c.attempt), reverse=True)  # a target that died has done so last
+    found = tuple(dict.fromkeys(reason for cell in latest for reason in cell.reasons))
     if planned == 1:
-        return found or ("no reason was given",)
-    more = (f"and {len(found) - _REASONS} more reasons",) if len(found) > _REASONS else ()
+        return latest[0].reasons or ("no reason was given",)
+    more = (f"and {len(found) - _REASONS} more",) if len(found) > _REASONS else ()
     return (f"{valid} of {planned} rounds {'is' if valid == 1 else 'are'} VALID, {needed(planned)} are needed", *found[:_REASONS], *more)
 
 

@@ -159,7 +159,7 @@ def _row(attempts: list[Cell], planned: int, server: str, artifact: str) -> Row:
         found = [of_rounds.read(each) for each in counted]
         rounds = tuple(each for each in found if each is not None)
         moved = drift(rounds[0].measurement) if len(rounds) == 1 else None
-        ranges = _ranges(rounds)
+        ranges = {} if wrong else _ranges(rounds)
     except InputError as error:
         raise InputError(f"{wording.clean(cell.target.id)}, {wording.clean(cell.protocol)}: {error.message}", hint=error.hint) from None
     pooled = of_rounds.pool(rounds)

@@ -71,6 +71,11 @@ def share(fraction: float) -> str:
     return f"{fraction:.1%}" if fraction < 0.0995 else f"{fraction:.0%}"
 
 
+def between(low: float, high: float, text: Callable[[float], str]) -> str:
+    """An interval; one that is wider than tenfold says nothing, and its ends would look as if they did."""
+    return f"{text(low)} to {text(high)}" if high <= 10 * low else "wider than tenfold"
+
+
 def times(ratio: float, low: float | None = None, high: float | None = None) -> str:
     """A ratio with its interval: `1.53 times, 1.41 to 1.66`; four digits where they tell a ratio from 1."""
     digits = 3 if abs(ratio - 1) < 0.1 else 2

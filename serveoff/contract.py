@@ -327,6 +327,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     other_cpu: float | None = None
     """What neither the target nor the load used."""
     idle_cpu: float | None = None
+    waiting: float | None = None
+    """The share of their time that threads of the target and of the load were ready to run, and waited for a free core."""
     stolen_cpu: float | None = None
     """The share of all cores' time that the hypervisor gave to others."""
 

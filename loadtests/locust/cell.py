@@ -68,6 +68,7 @@ def _conclude(environment: Environment, session: Session, directory: Path) -> No
         cpu=meter.cpu,
         cpu_peak=meter.cpu_peak,
         hub_lag_p99_us=meter.hub_lag_p99_us,
+        waited=meter.waited,
         warmed_up=session.warmed_up,
     )
     handover.pack(directory / handover.RECORDS, session.recorder.columns())

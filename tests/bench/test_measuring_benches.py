@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import fidelity, verdicts, witnesses
+from bench import fidelity, fidelity_goals, verdicts, witnesses
 from bench.stand_ins import StandIns
 from bench.witnesses import Request, Seen
 from loadtests import validity
@@ -75,20 +75,20 @@ def test_h2load_sends_the_same_body(stand_ins: StandIns, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("window_s", [5.0, 10.0, 20.0])
 def test_the_stalls_p99_is_that_of_its_schedule(window_s: float) -> None:
-    due = np.arange(int(fidelity.RATE * window_s)) / fidelity.RATE
-    stalled = (due >= 2.0) & (due < 2.0 + fidelity.STALL_S)
-    latency_s = np.where(stalled, 2.0 + fidelity.STALL_S - due, 0.0) + fidelity.SERVICE_MS / 1000
+    due = np.arange(int(fidelity_goals.RATE * window_s)) / fidelity_goals.RATE
+    stalled = (due >= 2.0) & (due < 2.0 + fidelity_goals.STALL_S)
+    latency_s = np.where(stalled, 2.0 + fidelity_goals.STALL_S - due, 0.0) + fidelity_goals.SERVICE_MS / 1000
     wanted = np.quantile(latency_s, 0.99, method="inverted_cdf")
-    assert fidelity.stall_p99_us(fidelity.RATE, window_s) / 1e6 == pytest.approx(wanted, abs=1 / fidelity.RATE)
+    assert fidelity_goals.stall_p99_us(fidelity_goals.RATE, window_s) / 1e6 == pytest.approx(wanted, abs=1 / fidelity_goals.RATE)
 
 
 def test_fidelity_goals_are_met_by_equals_and_missed_by_others() -> None:
     equal = Seen(1000, 1000.0, 5300.0, 5700.0)
     slower = Seen(1000, 900.0, 5600.0, 7000.0)
     others = {"wrk, 1": [equal], "wrk, 8": [equal], "h2load, 400/s": [equal]}
-    same = fidelity.goals({"ours, 1": [equal], "ours, 8": [equal], "ours, 400/s": [equal], **others})
+    same = fidelity_goals.goals({"ours, 1": [equal], "ours, 8": [equal], "ours, 400/s": [equal], **others})
     assert [goal.met for goal in same] == [True] * 7
-    off = fidelity.goals({"ours, 1": [slower], "ours, 8": [slower], "ours, 400/s": [slower], **others})
+    off = fidelity_goals.goals({"ours, 1": [slower], "ours, 8": [slower], "ours, 400/s": [slower], **others})
     assert [goal.met for goal in off] == [False] * 7
 
 

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -137,13 +136,17 @@ def test_cores_burned_beside_it(model_workspace: Workspace, serve_model: ServeMo
 
 
 def test_a_capacity_is_found_on_a_real_server(model_workspace: Workspace, serve_model: ServeModel) -> None:
-    """It takes 50 ms a request, and there are two connections: 40 requests/s at most, with a queue long before."""
+    """It takes 50 ms a request, and there are two connections: 40 requests/s at most."""
     serve_model("slow")
-    cells = load(model_workspace, made("capacity:slo_ms=400,start_rps=16,connections=2,duration_s=1,percentile=50"), lambda: None)
-    (cell,) = cells
-    assert len(cell.probes) >= 4, "each probe is kept"
-    assert any(probe.kept is False for probe in cell.probes) or cell.reasons
-    if cell.verdict == "VALID":
-        assert cell.capacity_rps is not None
-        assert 16 <= cell.capacity_rps <= 45
-    assert Path(model_workspace.runs).exists()
+    (cell,) = load(model_workspace, made("capacity:slo_ms=400,start_rps=16,connections=2,duration_s=1,percentile=50"), lambda: None)
+    assert cell.probes[0].profile.options["rate_rps"] == 16
+    assert len({probe.measurement.raw for probe in cell.probes if probe.measurement}) == len(cell.probes), (
+        "each probe has records of its own"
+    )
+    if cell.verdict == "INVALID":  # a machine that is too busy: that, and nothing else, is the reason
+        assert all(probe.reasons for probe in cell.probes[-3:])
+        assert cell.reasons[0].startswith(f"at {cell.probes[-1].profile.options['rate_rps']:g} requests/s ")
+        return
+    assert cell.capacity_rps is not None
+    assert 10 <= cell.capacity_rps <= 45
+    assert any(probe.kept is False for probe in cell.probes)

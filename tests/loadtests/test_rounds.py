@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +30,8 @@ def played(rounds: int, seed: int, void: Any = lambda step: False) -> list[Step]
         return Outcome(cell, void(step))
 
     made = plan.make(["closed", "poisson"], rounds=rounds, seed=seed)
-    assert list(play(CHOSEN, made, measure)) == steps, "every attempt is a cell"
+    cells: list[Any] = list(play(CHOSEN, made, measure))
+    assert cells == steps, "every attempt is a cell"
     return steps
 
 
@@ -134,4 +136,8 @@ def test_strangers_are_what_is_left_of_the_whole() -> None:
     assert both.other_cpu == pytest.approx(0.1), "two clients"
     unseen = watch.surroundings([window], [Sample(s.at_ns, s.busy_s, s.idle_s, s.stolen_s, None) for s in samples])
     assert (unseen.other_cpu, unseen.target_cpu) == (None, None)
+    assert found.waiting is None, "nobody counted"
+    counted = [replace(s, waited_s=10 + 0.5 * n) for n, s in enumerate(samples)]
+    waited = Facts(**{f: getattr(window, f) for f in window.__struct_fields__} | {"waited": 0.5})
+    assert watch.surroundings([waited], counted).waiting == pytest.approx(2 / 3), "1 s waited, 0.5 s run, every second"
     assert watch.surroundings([window], samples[:3]).idle_cpu is None, "the window was not watched to its end"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console as RichConsole
 
-from loadtests import plan, run
+from loadtests import plan, run, validity
 from loadtests.measure import percentiles_us
 from serveoff import storage
 from serveoff.console import Bar, Console
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from .conftest import Mode, ServeModel
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _whoever_else_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about targets: what the neighbours do here must not decide them (tests/loadtests/test_failures.py is about that)."""
+    most = float("inf")
+    monkeypatch.setattr(validity, "USUAL", validity.Limits(most, most, most, most, most, 0, most))
+
 
 SHORT = plan.make(["closed:users=4,duration_s=0.6"], warmup_s=0.2, warmup_limit_s=0.2, timeout_s=5)
 
@@ -64,7 +72,7 @@ def test_good_and_bad_targets_in_one_run(model_workspace: Workspace, serve_model
     assert good.measurement is not None
     assert good.measurement.requests > 20
     assert good.measurement.connections == 4
-    assert good.measurement.cut_s[0] == pytest.approx(0.2)
+    assert good.measurement.cut_s[0] >= 0.2
     assert percentiles_us(good.measurement.latency_hdr, [50])[50] > 0
     assert good.live_check.passed
     assert {c.batch for c in good.live_check.checks} == {1, 3, 8}

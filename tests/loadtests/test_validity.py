@@ -68,7 +68,7 @@ def test_wrong_answers_come_first_and_are_not_counted_as_failed_requests() -> No
     ]
 
 
-QUIET = Surroundings(client_cpu_peak=0.3, hub_lag_p99_us=400, target_cpu=0.5, other_cpu=0.02, idle_cpu=1.2, stolen_cpu=0.0)
+QUIET = Surroundings(client_cpu_peak=0.3, hub_lag_p99_us=400, target_cpu=0.5, other_cpu=0.02, idle_cpu=1.2, waiting=0.05, stolen_cpu=0.0)
 
 
 def disturbances(client_cpu: float = 0.3, median_ms: float = 5, limits: validity.Limits = validity.USUAL, **change: Any) -> str:
@@ -79,7 +79,7 @@ def disturbances(client_cpu: float = 0.3, median_ms: float = 5, limits: validity
 @pytest.mark.parametrize("limits", [validity.USUAL, validity.STRICT])
 def test_a_quiet_machine_disturbs_nothing(limits: validity.Limits) -> None:
     assert disturbances(limits=limits) == ""
-    unseen: dict[str, Any] = {"target_cpu": None, "other_cpu": None, "idle_cpu": None, "stolen_cpu": None}
+    unseen: dict[str, Any] = {"target_cpu": None, "other_cpu": None, "idle_cpu": None, "waiting": None, "stolen_cpu": None}
     assert disturbances(limits=limits, **unseen) == "", "what could not be known is no reason"
     assert validity.disturbances(GOOD, 5, limits) == []
 
@@ -90,8 +90,9 @@ def test_a_quiet_machine_disturbs_nothing(limits: validity.Limits) -> None:
     [
         ({"client_cpu": 0.97}, "97% of a core: it is the client that was measured"),
         ({"hub_lag_p99_us": 1_900_000}, "the client reacted 1,900.0 ms late at its 99th percentile"),
-        ({"other_cpu": 1.0, "idle_cpu": 0.1}, "other processes used 1.00 cores, and 0.10 were left over"),
-        ({"stolen_cpu": 0.2}, "the hypervisor took 20.0% of the CPU time"),
+        ({"other_cpu": 1.0, "waiting": 0.7}, "other processes used 1.00 cores, and this measurement spent 70% of its time waiting for one"),
+        ({"other_cpu": 1.0, "idle_cpu": 0.1, "waiting": None}, "other processes used 1.00 cores, and 0.10 were left over"),
+        ({"stolen_cpu": 0.3}, "the hypervisor took 30.0% of the CPU time"),
     ],
 )
 def test_what_clearly_harms_is_a_disturbance(change: dict[str, Any], words: str, limits: validity.Limits) -> None:
@@ -109,6 +110,10 @@ def test_usual_limits_bear_a_neighbour_that_leaves_enough_over_and_strict_ones_d
         assert disturbances(**change, limits=validity.STRICT) != ""
     assert disturbances(client_cpu_peak=0.85) == ""
     assert "85% of a core in its busiest second" in disturbances(client_cpu_peak=0.85, limits=validity.STRICT)
+
+
+def test_threads_that_wait_for_each_other_are_no_strangers() -> None:
+    assert disturbances(waiting=0.8) == ""
 
 
 def test_a_slow_server_may_have_a_client_that_is_a_little_late() -> None:

@@ -199,4 +199,4 @@ def test_a_void_round_is_replaced_by_its_repetition_and_stays_on_record(make: An
     cells = [attempt(1, 1, ("busy",)), attempt(2, 1), attempt(1, 2), attempt(3, 1, ("busy",)), attempt(3, 2, ("stolen",))]
     assert [(c.round, c.attempt, c.verdict) for c in settled(cells)] == [(1, 2, "VALID"), (2, 1, "VALID"), (3, 2, "INVALID")]
     assert reasons(cells, 2) == ()
-    assert reasons(cells, 3) == ("2 of 3 rounds are VALID, 3 are needed", "busy", "stolen")
+    assert reasons(cells, 3) == ("2 of 3 rounds are VALID, 3 are needed", "stolen", "and 1 more")

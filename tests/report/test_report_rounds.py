@@ -85,3 +85,11 @@ def test_a_row_without_enough_valid_rounds_is_invalid(make: Any) -> None:
     assert group.rows[1].reasons == ("2 of 5 rounds are VALID, 3 are needed", "another process used 40% of a core")
     (claim,) = claims([group])
     assert claim.answer == "onnx on tfserving over tfs_grpc"
+
+
+def test_void_rounds_never_make_an_interval(make: Any) -> None:
+    lost = [c for c in cells(make, "triton", 500, void=5) if c.attempt == 1]
+    (group,) = groups(make.run(lost, rounds=5))
+    assert len(group.rows[0].rounds) == 5
+    assert group.rows[0].ranges == {}
+    assert not group.intervals

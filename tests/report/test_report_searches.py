@@ -38,7 +38,7 @@ def test_the_highest_capacity_is_the_answer_and_its_rounds_are_judged(make: Any)
     (claim,) = claims([group])
     assert (claim.answer, claim.figure) == ("onnx on triton over tfs_grpc", "406 requests/s")
     told = " ".join(claim.evidence)
-    assert "Its capacity: 40" in told
+    assert "Its capacity in requests/s: 40" in told
     assert "Shown to be slower, by capacity against this row's: onnx on tfserving over tfs_grpc (0.75 times" in told
     assert "No difference shown between it and onnx on openvino" in told  # 5 % apart: a search is no finer
     table = measured(group)

@@ -50,6 +50,11 @@ def test_a_profile_is_named_as_briefly_as_its_neighbours_allow() -> None:
     assert wording.profiles([short, long])(short) == "closed, 8 users, 4 s"
 
 
+def test_an_interval_that_says_nothing_is_not_spelt_out() -> None:
+    assert wording.between(1.0, 9.9, lambda value: f"{value:g}") == "1 to 9.9"
+    assert wording.between(0.1, 7883.0, lambda value: f"{value:g}") == "wider than tenfold"
+
+
 def test_foreign_text_cannot_steer_a_terminal() -> None:
     assert wording.clean("a\x1b[31mred\n\tb \u202egnp") == "a�[31mred b �gnp"
     assert len(wording.clean("x" * 5000)) == 400
