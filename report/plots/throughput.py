@@ -53,7 +53,7 @@ def _points(group: Group, row: Row) -> list[_Point]:
     made = []
     for probe in (probe for cell in row.attempts for probe in cell.probes if probe.measurement is not None):
         assert probe.measurement is not None
-        p99 = estimate(decode(probe.measurement.latency_hdr), P99)
+        p99 = estimate(decode(probe.measurement.latency_hdr), P99, probe.measurement.unsent)
         if p99 is not None:
             made.append(_Point(group, row, p99, probe.measurement.throughput_rps, wording.profile(probe.profile), probe.verdict))
     if made or row.p99 is None:
