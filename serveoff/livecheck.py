@@ -14,7 +14,7 @@ from serveoff.registry import PROTOCOLS
 ROWS = (1, 3, 8)
 """One row, an odd batch, and a larger one: a wrong answer at one batch size only has been seen."""
 
-_UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)]
 
 
 def check(target: Target, artifact: Artifact, protocol: str, rows: Sequence[int] = ROWS, timeout_s: float = 30) -> Parity:
@@ -60,7 +60,7 @@ def _call_http(wire: WireProtocol, endpoint: Endpoint, body: bytes, timeout_s: f
 def _call_grpc(wire: WireProtocol, endpoint: Endpoint, body: bytes, timeout_s: float) -> bytes:
     import grpc
 
-    with grpc.insecure_channel(f"{endpoint.host}:{endpoint.port}", options=_UNLIMITED) as channel:
+    with grpc.insecure_channel(f"{endpoint.host}:{endpoint.port}", options=_OPTIONS) as channel:
         method = channel.unary_unary(wire.path(endpoint))  # no (de)serialisers: bytes in, bytes out
         try:
             reply: bytes = method(body, timeout=timeout_s)

@@ -15,6 +15,7 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
 ]
 
 grpc.experimental.gevent.init_gevent()
