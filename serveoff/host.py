@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import platform
 import sys
 from functools import cache
@@ -23,12 +25,38 @@ def facts() -> HostFacts:
     """What this machine is, and the versions of what computes here."""
     return HostFacts(
         cpu_model=_cpu_model(),
-        logical_cores=psutil.cpu_count() or 1,
+        logical_cores=cores(),
         memory_bytes=psutil.virtual_memory().total,
         system=platform.platform(),
         python=platform.python_version(),
         packages={name: version for name in _PACKAGES if (version := installed(name))},
     )
+
+
+def cores(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """The logical cores that we may use: those of our affinity, and no more than a container's quota pays for."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count() or 1
+    return max(1, min(usable, math.ceil(_quota(cgroups))))
+
+
+def _quota(cgroups: Path) -> float:
+    """The least `cpu.max` (cgroup v2) from our own group up to the root, in cores; `sys.maxsize` where there is none."""
+    least, own = float(sys.maxsize), cgroups / _own_group()
+    for group in (own, *own.parents):
+        try:
+            quota, _, period = (group / "cpu.max").read_text().partition(" ")
+        except OSError:
+            continue
+        if quota != "max":
+            least = min(least, int(quota) / int(period))
+    return least
+
+
+def _own_group() -> str:
+    try:
+        return Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip("/\n")
+    except OSError:  # no Linux
+        return ""
 
 
 def installed(distribution: str) -> str | None:

@@ -42,8 +42,8 @@ class ChildResult:
 
 
 def environment(workspace: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Our environment, with the owner's mark and `extra`."""
-    return {**os.environ, OWNER: str(workspace), "PYTHONUNBUFFERED": "1", **(extra or {})}
+    """Our environment, with the owner's mark and `extra`. No GPU unless the user named one: all formats are compared on the CPU."""
+    return {"CUDA_VISIBLE_DEVICES": "-1", **os.environ, OWNER: str(workspace), "PYTHONUNBUFFERED": "1", **(extra or {})}
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:

@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import msgspec
-import psutil
 
-from serveoff import artifacts, livecheck, storage
+from serveoff import artifacts, host, livecheck, storage
 from serveoff.console import Console
 from serveoff.contract import Manifest, Skip, Skips, Target
 from serveoff.errors import GateError, InputError, MissingToolError, NotReadyError, ServeoffError
@@ -57,7 +56,7 @@ def serve(selection: Selection, workspace: Workspace, console: Console, threads:
 
 def default_threads() -> int:
     """Half of the cores: the client that measures runs on the same machine."""
-    return max(1, (psutil.cpu_count() or 1) // 2)
+    return max(1, host.cores() // 2)
 
 
 def verdict(outcomes: Sequence[Outcome], skips: Sequence[Skip]) -> None:
@@ -75,7 +74,7 @@ def _serve_all(wanted: Sequence[Wanted], workspace: Workspace, console: Console,
     cancelled = threading.Event()
     outcomes: list[Outcome] = []
     with (
-        ThreadPoolExecutor(max_workers=max(1, min(_AT_ONCE, psutil.cpu_count() or 1))) as pool,
+        ThreadPoolExecutor(max_workers=max(1, min(_AT_ONCE, host.cores()))) as pool,
         console.bar("serve", len(wanted)) as bar,
     ):
         futures = [pool.submit(_serve_one, one, workspace, threads, cancelled) for one in wanted]
