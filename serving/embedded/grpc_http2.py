@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +22,17 @@ from .status import Code, ServingError
 
 Unary = Callable[[bytes, "float | None"], "bytes | Later"]
 
+WINDOW_BYTES = 1 << 24
+"""What a client may send ahead. zttp grants 64 KiB and renews it at every frame, so a client waits ten times for one image (2.2 of 3.4 ms).
+A wider first grant, sent beside zttp's, leaves that renewal as it is."""
+
 MAX_RESETS = 128
 """zttp ends a connection for good at the 256th call that its client cancels; so after this many it is left in good order, and the client
 makes a new one without noticing."""
+
+_INITIAL_WINDOW_SIZE = 4
+_WIDER = struct.pack(">BHBBLHL", 0, 6, 4, 0, 0, _INITIAL_WINDOW_SIZE, WINDOW_BYTES) + struct.pack(">BHBBLL", 0, 4, 8, 0, 0, WINDOW_BYTES)
+"""A SETTINGS frame for every stream, and a WINDOW_UPDATE frame for the connection."""
 
 _HEADERS = [(b"content-type", b"application/grpc")]
 _OK = [(b"grpc-status", b"0")]
@@ -74,7 +83,7 @@ class GrpcProtocol(asyncio.Protocol):
         self._transport = transport
         self._connections.add(self)
         self._connection.initiate_connection()
-        self._flush()
+        self._transport.write(self._connection.data_to_send() + _WIDER)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._connections.discard(self)

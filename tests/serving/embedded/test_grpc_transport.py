@@ -44,6 +44,21 @@ def test_many_calls_at_once_on_one_connection(shared: Any) -> None:
     assert [first(data) for data in asyncio.run(call_all())] == [i / 2 + 2 for i in range(300)]
 
 
+def test_messages_wider_than_every_window_arrive_whole_side_by_side(shared: Any) -> None:
+    values = np.arange(4_500_000, dtype=np.float32)
+
+    async def call_all() -> list[bytes]:
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{shared.grpc_port}", options) as channel:
+            call = channel.unary_unary(PREDICT)
+            return list(await asyncio.gather(*(call(request("half", values + i), timeout=100) for i in range(3))))
+
+    for i, data in enumerate(asyncio.run(call_all())):
+        answer = tensors.read(pb.PredictResponse.FromString(data).outputs["y"]) if i == 0 else None
+        assert first(data) == i / 2 + 2
+        assert answer is None or np.array_equal(answer, values / 2 + 2)
+
+
 def test_slow_and_quick_calls_share_a_connection(shared: Any) -> None:
     async def call_all() -> list[str]:
         done: list[str] = []
