@@ -13,7 +13,7 @@ from serveoff.console import Console
 from serveoff.contract import ExportFailure, Framework, Manifest, Skip, TwinProof
 from serveoff.errors import GateError, UsageError
 from serveoff.host import installed
-from serveoff.registry import FORMATS, MODELS, load_module, module_name
+from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.running import at_work
 from serveoff.selection import Selection
 from serveoff.skips import update
@@ -106,7 +106,7 @@ def _export_one(cell: Wanted, workspace: Workspace, timeout_s: float) -> Outcome
     arguments = ("--model", cell.model, "--framework", cell.framework, "--format", cell.format, "--precision", cell.precision)
     result = process.run_child(
         process.python(
-            module_name("export.worker"), *arguments, "--checkpoint", str(workspace.checkpoint(cell.model)), "--out", str(staging)
+            "export.worker", *arguments, "--checkpoint", str(workspace.checkpoint(cell.model)), "--out", str(staging)
         ),
         env=process.environment(workspace.root, _QUIET),
         log=staging / "export.log",

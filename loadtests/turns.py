@@ -14,7 +14,7 @@ from serveoff import process
 from serveoff.console import Console
 from serveoff.contract import Target
 from serveoff.errors import ServeoffError
-from serveoff.registry import LAUNCHERS, module_name
+from serveoff.registry import LAUNCHERS
 
 _WAKER_S = 30
 
@@ -61,7 +61,7 @@ class Turns:
 def _start_waker(owner: Path) -> subprocess.Popen[bytes]:
     """It waits for the end of its input, which comes when we end, however that happens. Ctrl-C on our terminal does not reach it."""
     return subprocess.Popen(
-        process.python(module_name("loadtests.waker"), str(owner)),
+        process.python("loadtests.waker", str(owner)),
         env=process.environment(owner),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from serveoff.contract import Framework, ParityCheck, TrainingRecord, TwinProof
 from serveoff.contract import Parity as ParityVerdict
 from serveoff.errors import MissingToolError, ServeoffError
 from serveoff.host import installed
-from serveoff.registry import MODELS, module_name
+from serveoff.registry import MODELS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
@@ -88,7 +88,7 @@ def _run_worker(
                 bar.advance_to(int(number), f"validation accuracy {float(accuracy):.1%}")
 
         result = process.run_child(
-            process.python(module_name("models.worker"), *arguments, *(["--canonical"] if canonical else [])),
+            process.python("models.worker", *arguments, *(["--canonical"] if canonical else [])),
             env=process.environment(workspace.root, {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}),
             log=folder / f"train-{framework}.log",
             timeout_s=TIMEOUT_S,

@@ -47,8 +47,11 @@ def environment(workspace: Path, extra: Mapping[str, str] | None = None) -> dict
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
-    """The command that runs a module with our interpreter; `-P` keeps the current directory off the import path."""
-    return (sys.executable, "-P", "-m", module, *arguments)
+    """The command that runs a stage's module, such as `export.worker`, with our interpreter: ours, whatever PYTHONPATH holds.
+
+    `-P` keeps the current directory off the import path.
+    """
+    return (sys.executable, "-P", "-m", "serveoff.child", module, *arguments)
 
 
 def run_child(

@@ -12,7 +12,7 @@ from serveoff import host
 from serveoff.contract import LauncherKind, LaunchSpec, Manifest
 from serveoff.errors import MissingToolError
 from serveoff.plugins import Artifact, Server
-from serveoff.registry import RUNTIMES, module_name
+from serveoff.registry import RUNTIMES
 
 from . import _model_server
 
@@ -41,7 +41,7 @@ class Embedded:
             server="embedded",
             artifact_id=manifest.id,
             model_name=manifest.model,
-            module=None if image else module_name("serving.embedded"),
+            module=None if image else "serving.embedded",
             image=image,
             entrypoint="serveoff-model-server" if image else None,
             argv=(*_model_server.arguments(manifest, threads), *limits),
