@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serveoff import storage
+from serveoff.errors import InputError
 
 if TYPE_CHECKING:
     from serveoff.plugins import Array, Tensors
@@ -40,11 +43,18 @@ def save(path: Path, reference: Reference) -> None:
 
 
 def load(path: Path) -> Reference:
+    """Raises InputError when the file is missing or damaged."""
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
-        return Reference(
-            inputs={k.removeprefix("input:"): file[k] for k in file.files if k.startswith("input:")},
-            outputs={k.removeprefix("output:"): file[k] for k in file.files if k.startswith("output:")},
-            labels=file["labels"],
-        )
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:  # np.load leaves a damaged file open
+            return Reference(
+                inputs={k.removeprefix("input:"): file[k] for k in file.files if k.startswith("input:")},
+                outputs={k.removeprefix("output:"): file[k] for k in file.files if k.startswith("output:")},
+                labels=file["labels"],
+            )
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{path}, the source model's answers, is missing or damaged: {error}",
+            "run the stage that wrote it again: `serveoff train` or `serveoff export`",
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from serveoff.contract import Skip
@@ -43,6 +43,19 @@ def matrix(selection: Selection, artifacts: Sequence[Artifact]) -> tuple[list[Wa
             wanted += [Wanted(artifact, name, launcher) for artifact in served for launcher in launchers]
             skips += missing
     return wanted, skips
+
+
+def covered(skip: Skip, selection: Selection, artifacts: Sequence[Artifact], servable: Collection[str]) -> bool:
+    """Whether an earlier skip of ours is answered anew by serving `artifacts`, or is about what is no longer `servable` (artifact ids)."""
+    artifact_id, _, way = skip.what.rpartition("@")
+    name, _, launcher = way.partition(".")
+    if name not in SERVERS.names:
+        return True
+    if artifact_id:
+        about = artifact_id not in servable or artifact_id in {artifact.manifest.id for artifact in artifacts}
+    else:
+        about = any(artifact.manifest.format in SERVERS.load(name).formats for artifact in artifacts)
+    return about and selection.wants_server(name) and (not launcher or selection.wants_launcher(launcher))
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from serveoff import artifacts, host, livecheck, storage
+from serveoff import artifacts, host, livecheck, reference, skips, storage
 from serveoff.console import Console
-from serveoff.contract import Manifest, Skip, Skips, Target
+from serveoff.contract import Manifest, Skip, Target
 from serveoff.errors import GateError, InputError, MissingToolError, NotReadyError, ServeoffError
 from serveoff.plugins import Launcher
 from serveoff.registry import LAUNCHERS, SERVERS
@@ -21,7 +21,7 @@ from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
 from . import ready, targets
-from .matrix import Wanted, matrix
+from .matrix import Wanted, covered, matrix
 
 _AT_ONCE = 4
 _KEPT_TIMEOUT_S = 5.0
@@ -45,13 +45,14 @@ def serve(selection: Selection, workspace: Workspace, console: Console, threads:
     found = artifacts.find(workspace, selection)
     if not found:
         raise InputError("there is no artifact to serve", hint="`serveoff export` makes them; `serveoff models` shows what there could be")
-    wanted, skips = matrix(selection, found)
+    wanted, skipped = matrix(selection, found)
     outcomes = sorted(_serve_all(wanted, workspace, console, threads or default_threads()), key=lambda outcome: outcome.id)
     missing = {o.id: o.error for o in outcomes if isinstance(o.error, MissingToolError)}
-    skips += [Skip(stage="serve", what=name, reason=f"{e.message}: {e.hint}" if e.hint else e.message) for name, e in missing.items()]
+    skipped += [Skip(stage="serve", what=name, reason=f"{e.message}: {e.hint}" if e.hint else e.message) for name, e in missing.items()]
     failed = [Skip(stage="serve", what=o.id, reason=f"failed: {o.error}") for o in outcomes if o.error and o.id not in missing]
-    storage.write(workspace.targets / "skips.json", Skips(skips=(*skips, *failed)))
-    return [outcome for outcome in outcomes if outcome.id not in missing], skips
+    servable = {artifact.manifest.id for artifact in artifacts.find(workspace, Selection())}
+    skips.update(workspace.targets / "skips.json", lambda skip: covered(skip, selection, found, servable), (*skipped, *failed))
+    return [outcome for outcome in outcomes if outcome.id not in missing], skipped
 
 
 def default_threads() -> int:
@@ -107,6 +108,7 @@ def _words(outcome: Outcome) -> str:
 def _serve_one(one: Wanted, workspace: Workspace, threads: int, cancelled: threading.Event) -> Outcome:
     try:
         artifacts.verify(one.artifact)
+        reference.load(one.artifact.reference_file)  # damaged, it would be noticed only after the server has come up
         if (kept := _running_already(one, workspace, threads)) is not None:
             return Outcome(one.id, kept, kept=True)
         if cancelled.is_set():
@@ -114,6 +116,10 @@ def _serve_one(one: Wanted, workspace: Workspace, threads: int, cancelled: threa
         return Outcome(one.id, _start(one, workspace, threads, cancelled))
     except ServeoffError as error:
         return Outcome(one.id, None, error)
+    except (OSError, ValueError) as error:  # of this target only: a full disk, a file that nobody may read
+        failure = ServeoffError(f"{one.id} could not be started: {error}", hint=f"look into {workspace.targets / one.id}")
+        failure.__cause__ = error
+        return Outcome(one.id, None, failure)
 
 
 def _running_already(one: Wanted, workspace: Workspace, threads: int) -> Target | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from serveoff.contract import LauncherKind
+from serveoff.contract import LauncherKind, Skip
 from serveoff.plugins import Artifact
 from serveoff.selection import Selection
 from serving import matrix
@@ -108,3 +108,28 @@ def test_formats_that_a_server_does_not_serve_are_skips_of_their_own(
     assert wanted == []
     assert skips == [("a.pytorch.tiny.float32@two", "two does not serve tiny, only other")]
     assert plan(monkeypatch, servers, [artifact])[1] == [], "nobody asked for it by name"
+
+
+@pytest.mark.parametrize(
+    ("what", "filters", "expected"),
+    [
+        ("a.pytorch.tiny.float32@one.process", {}, True),
+        ("a.pytorch.tiny.float32@one.process", {"servers": ("two",)}, False),
+        ("a.pytorch.tiny.float32@one.process", {"launchers": ("container",)}, False),
+        ("b.pytorch.tiny.float32@one.process", {}, False),
+        ("gone.pytorch.tiny.float32@one.process", {}, True),
+        ("a.pytorch.tiny.float32@two", {}, True),
+        ("one", {}, True),
+        ("one", {"servers": ("two",)}, False),
+        ("one.container", {"launchers": ("process",)}, False),
+        ("two", {}, False),
+        ("removed", {}, True),
+    ],
+)
+def test_which_earlier_skips_are_answered_by_serving_one_artifact(
+    monkeypatch: pytest.MonkeyPatch, make_artifact: MakeArtifact, what: str, filters: dict[str, tuple[str, ...]], expected: bool
+) -> None:
+    monkeypatch.setattr(matrix, "SERVERS", Named(one=Server(("tiny",)), two=Server(("other",))))
+    servable = {"a.pytorch.tiny.float32", "b.pytorch.tiny.float32"}
+    skip = Skip(stage="serve", what=what, reason="")
+    assert matrix.covered(skip, Selection(**filters), [make_artifact("a")], servable) is expected
