@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from serveoff.contract import LoadPlan, ProfileChoice
@@ -11,6 +12,9 @@ from .profiles import complete
 
 DEFAULT = ("closed", "constant")
 """What a person gets who asks for nothing: capacity, and latency at a rate."""
+
+LONGEST_S = 3600
+SHORTEST_TIMEOUT_S = 0.001
 
 
 def make(
@@ -25,10 +29,15 @@ def make(
     strict: bool = False,
 ) -> LoadPlan:
     """A plan from profiles as a person writes them, e.g. `constant:rate_rps=400,duration_s=30`. Raises UsageError."""
-    if warmup_s < 0:
-        raise UsageError(f"the warm-up is {warmup_s:g} s, it cannot be negative")
-    if timeout_s <= 0:
-        raise UsageError(f"the time limit of a request is {timeout_s:g} s, it must be more than 0")
+    for what, seconds, least in (
+        ("warm-up", warmup_s, 0),
+        ("limit of the warm-up", warmup_limit_s, 0),
+        ("time limit of a request", timeout_s, SHORTEST_TIMEOUT_S),
+    ):
+        if not (math.isfinite(seconds) and least <= seconds <= LONGEST_S):
+            raise UsageError(
+                f"the {what} is {seconds:g} s, allowed is {least:g} to {LONGEST_S:g} s", hint="`serveoff loadtest --help` says the defaults"
+            )
     for what, value in (("rounds", rounds), ("load processes", load_processes)):
         if value < 1:
             raise UsageError(f"the number of {what} is {value}, it must be at least 1")

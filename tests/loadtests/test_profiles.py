@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import re
 from itertools import islice, pairwise
 
 import pytest
@@ -77,7 +79,14 @@ def test_a_wrong_profile_is_one_clear_sentence(text: str, message: str, hint: st
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize("wrong", [{"warmup_s": -1.0}, {"timeout_s": 0.0}])
-def test_a_wrong_plan(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match=r"warm-up|time limit"):
-        plan.make(**wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("warmup_s", value) for value in (-1.0, math.nan, math.inf, 3601.0)),
+        *(("warmup_limit_s", value) for value in (-1.0, math.nan, math.inf)),
+        *(("timeout_s", value) for value in (0.0, math.nan, math.inf, -math.inf, 1e9)),
+    ],
+)
+def test_a_wrong_plan(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=rf"(warm-up|time limit of a request) is {re.escape(f'{value:g}')} s, allowed is .* to 3600 s"):
+        plan.make(**{name: value})  # type: ignore[arg-type]

@@ -52,6 +52,7 @@ finally:
         (("train", "--framework", "jax"), 2, "unknown framework 'jax'", "known: pytorch, keras"),
         (("serve", "--server", "torchserv"), 2, "unknown server 'torchserv'", "did you mean 'torchserve'?"),
         (("loadtest", "--profile", "closd"), 2, "unknown profile 'closd'", "did you mean 'closed'?"),
+        (("loadtest", "--timeout-s", "nan"), 2, "the time limit of a request is nan s", "--help"),
         (("loadtest",), 4, "nothing is being served", "serve"),
         (("serve",), 1, "no artifact", "serveoff export"),
         (("report",), 1, "there is no load test", "serveoff loadtest"),
