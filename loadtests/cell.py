@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from serveoff import storage
-from serveoff.contract import Cell, CellJob, LoadPlan, Measurement, Parity, ProfileChoice
+from serveoff.contract import WRONG_ANSWER, Cell, CellJob, LoadPlan, Measurement, Parity, ProfileChoice
 
 from . import candidates, crew, handover, measure, merge, payloads, steadiness, validity, watch
 from .candidates import Candidate
@@ -71,7 +71,7 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     wrong = payloads.wrong_answers(subject.candidate.artifact, subject.candidate.wire, answers)
     result = _with_wrong(measure.measure(raw, facts, str((directory / "records.npz").relative_to(run_dir))), wrong)
     around = watch.surroundings([one.facts for one in left], watched.samples)
-    result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members))
+    result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members), sampled=len(answers.answers))
     faults += validity.reasons(result, wrong)
     disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)
     drift = steadiness.drift(raw, facts) if steady and died is None else None
@@ -132,8 +132,8 @@ def _with_wrong(result: Measurement, wrong: Sequence[str]) -> Measurement:
         return result
     return msgspec.structs.replace(
         result,
-        errors=result.errors | {validity.WRONG_ANSWER: len(wrong)},
-        error_texts=result.error_texts | {validity.WRONG_ANSWER: wrong[0]},
+        errors=result.errors | {WRONG_ANSWER: len(wrong)},
+        error_texts=result.error_texts | {WRONG_ANSWER: wrong[0]},
     )
 
 

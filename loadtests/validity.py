@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serveoff.contract import Measurement, Surroundings
+from serveoff.contract import WRONG_ANSWER, Measurement, Surroundings
 
 LARGEST_ERROR_SHARE = 0.001
 SMALLEST_DELIVERED_SHARE = 0.999
 """What was never sent has no latency, and would have had the longest: a p99 without it is too low."""
-WRONG_ANSWER = "wrong answer"
 
 
 @dataclass(frozen=True, slots=True)

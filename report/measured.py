@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serveoff.contract import Parity
+from serveoff.contract import WRONG_ANSWER, Parity
 
 from . import wording
 from .bootstrap import CAPACITY, METRICS, Range
@@ -41,6 +41,8 @@ def _intro(group: Group) -> str:
         parts.append("Figures are those of all valid rounds together.")
     if group.intervals:
         parts.append(f"'95%': bootstrap interval over the rounds, of at least {FEWEST}.")
+    if group.encoding == "binary" and len({row.cell.protocol for row in group.rows}) > 1:
+        parts.append("Payloads are the same tensor bytes, each in its server's own message.")
     if few:
         parts.append(f"{FEW} marks fewer replies (n) than the percentile needs: {needs}.")
     return " ".join(parts)
@@ -148,13 +150,22 @@ def _bound(estimate: Estimate | None) -> Value:
 def _errors(row: Row, m: Pooled | None, notes: Notes) -> Value:
     if m is None:
         return number(wording.NOTHING, None)
-    total = sum(m.errors.values())
-    parts = [f"{wording.count(many)} {wording.clean(kind)} ({_first(m, kind)})" for kind, many in sorted(m.errors.items()) if many]
+    wrong = m.errors.get(WRONG_ANSWER, 0)
+    total = sum(m.errors.values()) - wrong
+    parts = [f"{_many(m, kind)} {wording.clean(kind)} ({_first(m, kind)})" for kind, many in sorted(m.errors.items()) if many]
     parts += [f"{wording.count(m.unsent)} due but never sent"] if m.unsent else []
     if not parts:
         return number("0", 0)
     reference = notes.refer(f"{row.label}: {'; '.join(parts)}.")
-    return number(f"{wording.count(total)} {reference}", total, "bad" if total else "weak")
+    shown = [wording.count(total)] if total or not wrong else []
+    shown += [_many(m, WRONG_ANSWER)] if wrong else []
+    return number(f"{', '.join(shown)} {reference}", total + wrong, "bad" if total + wrong else "weak")
+
+
+def _many(m: Pooled, kind: str) -> str:
+    """Only a sample of the replies is compared with the source model's."""
+    many = wording.count(m.errors[kind])
+    return f"{many} of {wording.count(max(m.sampled, m.errors[kind]))} sampled" if kind == WRONG_ANSWER else many
 
 
 def _first(m: Pooled, kind: str) -> str:

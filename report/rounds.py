@@ -62,6 +62,8 @@ class Pooled:
     cut_s: tuple[float, float]
     errors: dict[str, int]
     error_texts: dict[str, str]
+    sampled: int
+    """How many replies were compared with the source model's."""
     unsent: int
     offered_rps: float | None
     throughput_rps: float
@@ -125,6 +127,7 @@ def pool(rounds: Sequence[Round]) -> Pooled | None:
         cut_s=(max(m.cut_s[0] for m in all_of), max(m.cut_s[1] for m in all_of)),
         errors=errors,
         error_texts=texts,
+        sampled=sum(m.sampled for m in all_of),
         unsent=sum(m.unsent for m in all_of),
         offered_rps=sum(offered) / window_s if len(offered) == len(all_of) and window_s else None,
         throughput_rps=sum(m.throughput_rps * m.window_s for m in all_of) / window_s if window_s else 0.0,

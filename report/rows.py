@@ -211,8 +211,9 @@ def _server_name(target: Target, several_launchers: bool) -> str:
 
 
 def _artifact_names(result: RunResult) -> dict[str, str]:
-    """The format; the framework and the precision are said only where a format comes in several."""
+    """The format; the model, the framework and the precision are said only where there are several."""
     manifests = {cell.manifest.id: cell.manifest for cell in result.cells}
+    several_models = len({manifest.model for manifest in manifests.values()}) > 1
     frameworks: dict[str, set[str]] = defaultdict(set)
     precisions: dict[str, set[str]] = defaultdict(set)
     for manifest in manifests.values():
@@ -220,7 +221,7 @@ def _artifact_names(result: RunResult) -> dict[str, str]:
         precisions[manifest.format].add(manifest.precision)
 
     def name(manifest: Manifest) -> str:
-        parts = [manifest.format]
+        parts = [manifest.model, manifest.format] if several_models else [manifest.format]
         parts += [manifest.precision] if len(precisions[manifest.format]) > 1 else []
         parts += [f"from {manifest.framework}"] if len(frameworks[manifest.format]) > 1 else []
         return wording.clean(" ".join(parts))

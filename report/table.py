@@ -61,10 +61,6 @@ class Notes:
         return f"[{self.texts.index(text) + 1}]"
 
 
-def texts(*columns: str) -> tuple[Column, ...]:
-    return tuple(Column(title) for title in columns)
-
-
 def line(*values: str | Value, dimmed: bool = False) -> Line:
     return Line(tuple(Value(value) if isinstance(value, str) else value for value in values), dimmed)
 

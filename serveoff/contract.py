@@ -16,6 +16,8 @@ LauncherKind = Literal["host", "image"]
 """Where a launcher runs things: on this host's own file system, or inside a container image."""
 
 SIGNATURE = "serving_default"
+WRONG_ANSWER = "wrong answer"
+"""The error class of the sampled replies that are not the source model's."""
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -363,6 +365,8 @@ class Measurement(Struct, frozen=True, kw_only=True):
     raw: str
     """The file of raw records, relative to the run's directory."""
     load_processes: int = 1
+    sampled: int = 0
+    """How many replies were compared with the source model's: the error class WRONG_ANSWER counts among these only."""
     warmed_up: bool | None = None
     """Whether the figures were steady when the warm-up ended; False: it had reached its limit."""
     surroundings: Surroundings | None = None
@@ -402,6 +406,12 @@ class Cell(Struct, frozen=True, kw_only=True):
     """Every step of a profile that takes several; `measurement` is then that of the step that is its result."""
     capacity_rps: float | None = None
     """The result of the profile `capacity`: the highest arrival rate that kept the objective, twice."""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether an answer was not the source model's, before the load or under it."""
+        before = bool(self.live_check.checks) and not self.live_check.passed
+        return before or (self.measurement is not None and WRONG_ANSWER in self.measurement.errors)
 
 
 class RunResult(Struct, frozen=True, kw_only=True):

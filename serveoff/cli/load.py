@@ -60,7 +60,7 @@ def loadtest(
     with at_work(shared.workspace, "loadtest"):
         run_dir: Path = load_module("loadtests.run").load_test(selection, plan, shared.workspace, shared.console)
     result = _report(shared, run_dir)
-    wrong = [c for c in result.cells if "wrong answer" in " ".join(c.reasons)]
+    wrong = [c for c in result.cells if c.wrong]
     if wrong:
         raise GateError(f"{len(wrong)} of {len(result.cells)} rows had wrong answers, first {wrong[0].target.id}", hint="see the report")
 

@@ -94,6 +94,9 @@ def test_good_and_bad_targets_in_one_run(model_workspace: Workspace, serve_model
     assert later.measurement is not None
     assert later.measurement.errors["wrong answer"] > 0
 
+    assert later.measurement.sampled == 32
+    assert {c.target.server for c in result.cells if c.wrong} == {"wrong", "wrong_later"}
+
     died = cell_of(result, "dies")
     assert died.reasons[0].startswith("the target died under load: ")
     assert died.measurement is not None

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from loadtests import validity
-from serveoff.contract import Measurement, Surroundings
+from serveoff.contract import WRONG_ANSWER, Measurement, Surroundings
 
 GOOD = Measurement(
     window_s=6,
@@ -62,7 +62,7 @@ def test_invalid(change: dict[str, Any], words: list[str]) -> None:
 
 
 def test_wrong_answers_come_first_and_are_not_counted_as_failed_requests() -> None:
-    measured = msgspec.structs.replace(GOOD, errors={validity.WRONG_ANSWER: 3})
+    measured = msgspec.structs.replace(GOOD, errors={WRONG_ANSWER: 3})
     assert validity.reasons(measured, ["payload 7: 1 of 10 values differ", "payload 9: ...", "payload 11: ..."]) == [
         "wrong answer under load: payload 7: 1 of 10 values differ (and 2 more)"
     ]

@@ -1,0 +1,55 @@
+"""What the cells of the measured tables say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from report.headline import claims
+from report.measured import measured
+from report.rows import groups
+from serveoff.contract import WRONG_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("errors", "sampled", "shown"),
+    [
+        ({WRONG_ANSWER: 3}, 32, "3 of 32 sampled [1]"),
+        ({WRONG_ANSWER: 3, "timeout": 7}, 64, "7, 3 of 64 sampled [1]"),
+        ({"timeout": 7}, 32, "7 [1]"),
+        ({}, 32, "0"),
+    ],
+)
+def test_wrong_answers_are_counted_among_those_that_were_compared(make: Any, errors: dict[str, int], sampled: int, shown: str) -> None:
+    seen = msgspec.structs.replace(make.measurement(make.lognormal(500, 1600, 1), 200.0, errors=errors), sampled=sampled)
+    cell = make.cell("triton", make.manifest("pytorch", "onnx"), "tfs_grpc", make.CONSTANT, seen, ("so it is",))
+    (group,) = groups(make.run([cell]))
+    table = measured(group)
+    column = [c.title for c in table.columns].index("errors")
+    assert table.lines[0].values[column].text == shown
+    assert cell.wrong is (WRONG_ANSWER in errors)
+
+
+def test_binary_rows_of_two_protocols_say_what_their_payloads_share(make: Any) -> None:
+    def intro(*protocols: str) -> str:
+        seen = make.measurement(make.lognormal(500, 1600, 1), 200.0)
+        cells = [make.cell(p, make.manifest("pytorch", "onnx"), p, make.CONSTANT, seen) for p in protocols]
+        (group,) = groups(make.run(cells))
+        return measured(group).intro
+
+    said = "the same tensor bytes, each in its server's own message"
+    assert said in intro("tfs_grpc", "torchserve_grpc")
+    assert said not in intro("tfs_grpc")
+    assert said not in intro("tfs_rest", "torchserve_rest")
+
+
+def test_a_row_names_its_model_where_there_are_two(make: Any) -> None:
+    def answers(*models: str) -> list[str]:
+        seen = make.measurement(make.lognormal(500, 1600, 1), 200.0)
+        cells = [make.cell("triton", make.manifest("pytorch", "onnx", model=m), "tfs_grpc", make.CONSTANT, seen) for m in models]
+        return [claim.answer for claim in claims(groups(make.run(cells)))]
+
+    assert answers("digits_cnn", "other") == ["digits_cnn onnx on triton over tfs_grpc", "other onnx on triton over tfs_grpc"]
+    assert answers("digits_cnn") == ["onnx on triton over tfs_grpc"]
