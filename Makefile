@@ -1,7 +1,8 @@
 # One line each over the command line: `make export FORMAT=onnx` is `serveoff export --format onnx`. ARGS="..." adds anything else.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-VENV ?= .venv
+# := and not ?=, for `make clean` deletes it: a variable of that name in the environment must not choose what.
+VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 RUN := $(BIN)/serveoff
@@ -11,6 +12,8 @@ PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
 
 # Every target is a command, none is a file: folders are called export/ and loadtests/, too.
 .PHONY: help setup models train export serve loadtest report compare ui status stop doctor test test-slow check format protos clean
+# `make -j export serve` keeps its order: each command needs what the one before made.
+.NOTPARALLEL:
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,13 +50,13 @@ compare: $(STAMP) ## Say whether run B is slower than run A: make compare A=... 
 	@$(RUN) compare $(A) $(B) $(ARGS)
 
 ui: $(STAMP) ## Open Locust's web page on what is being served
-	@$(RUN) ui $(ARGS)
+	@$(RUN) ui $(MATRIX) $(PLACE) $(call option,PROTOCOL,protocol) $(ARGS)
 
 status: $(STAMP) ## Show what is being served
 	@$(RUN) status $(ARGS)
 
 stop: $(STAMP) ## End everything that serveoff started, also after a crash
-	@$(RUN) stop $(ARGS)
+	@$(RUN) stop $(MATRIX) $(PLACE) $(call option,PROTOCOL,protocol) $(ARGS)
 
 doctor: $(STAMP) ## Say what can run on this machine, and what is missing for the rest
 	@$(RUN) doctor $(ARGS)
@@ -79,4 +82,4 @@ protos: $(STAMP) ## Generate the protocol buffer modules again
 
 clean: ## Stop everything and delete .venv and the workspace
 	@if [ -x $(RUN) ]; then $(RUN) stop; fi
-	rm -rf $(VENV) workspace
+	rm -rf $(VENV) "$${SERVEOFF_WORKSPACE:-workspace}"

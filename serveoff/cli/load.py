@@ -77,7 +77,11 @@ def report(
 def ui(
     context: typer.Context,
     model: Models = None,
+    framework: Frameworks = None,
+    format: Formats = None,  # noqa: A002 - the option's name
+    precision: Precisions = None,
     server: Servers = None,
+    launcher: Launchers = None,
     protocol: Protocols = None,
     port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 8089,
 ) -> None:
@@ -86,7 +90,9 @@ def ui(
     Target, protocol and load are picked there.
     """
     shared = settings(context)
-    selection = select(models=model, servers=server, protocols=protocol)
+    selection = select(
+        models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher, protocols=protocol
+    )
     with at_work(shared.workspace, "ui"):
         load_module("loadtests.ui").ui(selection, shared.workspace, shared.console, port)
 

@@ -90,3 +90,12 @@ def test_the_configuration_file_says_the_same_as_options(serveoff: Command, tmp_
     assert "unknown option of export 'epochs'" in done.stderr
     config.write_text("format = \n")
     assert "is not valid TOML" in serveoff("export", "--config", str(config), workspace=tmp_path).stderr
+
+
+def test_ui_takes_every_filter(serveoff: Command, tmp_path: Path) -> None:
+    filters = ("--model", "digits_cnn", "--framework", "keras", "--format", "tflite", "--precision", "float32")
+    done = serveoff(
+        "ui", *filters, "--server", "embedded", "--launcher", "process", "--protocol", "rest", "--port", "0", workspace=tmp_path
+    )
+    assert done.returncode == 4, done.stderr
+    assert "nothing is being served" in done.stderr
