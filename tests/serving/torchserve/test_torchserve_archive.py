@@ -76,7 +76,7 @@ def test_the_image_gets_readable_files_and_no_script_that_outlives_the_server(
     make_artifact: MakeArtifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SERVEOFF_TORCHSERVE_IMAGE", raising=False)
-    monkeypatch.setattr(torchserve, "java", lambda: None)
+    monkeypatch.setattr(torchserve, "java", lambda: (None, ()))
     artifact = make_artifact("double", "torchscript")
     spec = SERVER.launch_spec(artifact, "image", tmp_path, 1)
     assert (spec.image, spec.entrypoint, spec.binary) == ("pytorch/torchserve:0.12.0-cpu", "torchserve", None)
@@ -107,29 +107,44 @@ class TestJava:
         yield
         torchserve.java.cache_clear()
 
-    def install(self, directory: Path, exit_code: int = 0) -> str:
+    def install(self, directory: Path, exit_code: int = 0, version: str = "17.0.9") -> str:
         directory.mkdir(parents=True)
-        (directory / "java").write_text(f"#!/bin/sh\nexit {exit_code}\n")
+        (directory / "java").write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2025-04-15' >&2\nexit {exit_code}\n")
         (directory / "java").chmod(0o755)
         return str(directory / "java")
 
     def test_java_home_then_path_then_the_wheel(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         wheel = self.install(tmp_path / "wheel" / "bin")
-        assert torchserve.java() == wheel
+        assert torchserve.java()[0] == wheel
         torchserve.java.cache_clear()
         on_path = self.install(tmp_path / "path")
-        assert torchserve.java() == on_path
+        assert torchserve.java()[0] == on_path
         torchserve.java.cache_clear()
         home = self.install(tmp_path / "home" / "bin")
         monkeypatch.setenv("JAVA_HOME", str(tmp_path / "home"))
-        assert torchserve.java() == home
+        assert torchserve.java()[0] == home
 
     def test_a_java_that_does_not_run_is_passed_over(self, tmp_path: Path) -> None:
         self.install(tmp_path / "path", exit_code=1)
-        assert torchserve.java() is None
+        assert torchserve.java() == (None, ())
         torchserve.java.cache_clear()
         wheel = self.install(tmp_path / "wheel" / "bin")
-        assert torchserve.java() == wheel
+        assert torchserve.java()[0] == wheel
+
+    @pytest.mark.parametrize(("version", "number"), [("1.8.0_392", 8), ("11.0.2", 11), ("16", 16)])
+    def test_a_java_that_is_too_old_is_passed_over_and_told_of(self, tmp_path: Path, version: str, number: int) -> None:
+        old = self.install(tmp_path / "path", version=version)
+        assert torchserve.java() == (None, (f"{old} is Java {number}",))
+        reason = SERVER.unavailable("host")
+        assert reason is not None
+        assert f"no Java runtime of version 17 or later (too old: {old} is Java {number}): " in reason
+        torchserve.java.cache_clear()
+        wheel = self.install(tmp_path / "wheel" / "bin", version="25-ea")
+        assert torchserve.java()[0] == wheel
+
+    def test_a_program_that_is_no_java_is_passed_over(self, tmp_path: Path) -> None:
+        self.install(tmp_path / "path", version="unknown")
+        assert torchserve.java() == (None, ())
 
     def test_without_java_the_server_says_what_to_install(self) -> None:
         reason = SERVER.unavailable("host")
