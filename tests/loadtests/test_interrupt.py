@@ -1,0 +1,77 @@
+"""Ctrl-C in a real load test, and its exit code for wrong answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from loadtests import handover
+from serveoff import process, storage
+from serveoff.contract import RunResult
+from serveoff.workspace import Workspace
+
+if TYPE_CHECKING:
+    from .conftest import ServeModel
+
+pytestmark = pytest.mark.integration
+
+LONG = ("--profile", "closed:users=2,duration_s=0.5", "--profile", "closed:users=3,duration_s=600")
+SHORT_ONE_FIRST = "16"
+"""A seed whose order begins with the short profile on one target and goes on with the long one on the other."""
+
+
+def loadtest(workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "serveoff", "loadtest", "--warmup-s", "0.1", "--warmup-limit-s", "0.2", *arguments],
+        env={**os.environ, "SERVEOFF_WORKSPACE": str(workspace.root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition: Callable[[], bool], command: subprocess.Popen[str]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        assert command.poll() is None, "it has ended"
+        time.sleep(0.1)
+    pytest.fail("it never happened")
+
+
+def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(model_workspace: Workspace, serve_model: ServeModel) -> None:
+    servers = [serve_model("good"), serve_model("slow")]
+    command = loadtest(model_workspace, *LONG, "--seed", SHORT_ONE_FIRST)
+    try:
+        runs = model_workspace.runs
+        wait_until(lambda: any(runs.glob("*/run.json")) and any(runs.glob(f"*/cells/*/2-closed/{handover.JOB}")), command)
+        wait_until(lambda: len(process.owned(model_workspace.root)) > 1, command)  # the waker, and the second load
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=60)
+    finally:
+        command.kill()
+        command.communicate()
+    assert command.returncode == 130
+    assert "Traceback" not in said
+    assert [line for line in said.splitlines() if "interrupt" in line.lower()] == ["error: interrupted"]
+    assert process.owned(model_workspace.root) == []
+    assert not list(model_workspace.running.glob("*.json"))
+    assert all(psutil.Process(s.pid).status() != psutil.STATUS_STOPPED for s in servers), "nobody stays paused"
+    (left,) = runs.glob("*/run.json")
+    assert [c.profile.options["users"] for c in storage.read(left, RunResult).cells] == [2]
+
+
+def test_wrong_answers_are_exit_code_5(model_workspace: Workspace, serve_model: ServeModel) -> None:
+    serve_model("wrong")
+    command = loadtest(model_workspace, "--profile", "closed:users=2,duration_s=0.5")
+    _, said = command.communicate(timeout=120)
+    assert command.returncode == 5, said
+    assert "1 of 1 rows had wrong answers, first sums.pytorch.onnx.float32@wrong.process" in said
