@@ -29,6 +29,8 @@ from . import _log, _slots
 
 WORKSPACE_LABEL, TARGET_LABEL = "serveoff.workspace", "serveoff.target"
 _TOOLS = ("docker", "podman")
+_OURS = "serveoff/"
+"""How the names of the images start that are built on this host, and published nowhere."""
 _FILES = "/serveoff/files"
 _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "slirp4netns", "pasta"})
 """The engines' processes that carry each byte between a published port and its container."""
@@ -153,6 +155,7 @@ def run_command(
     return (
         *(tool, "run", "--detach", "--init", "--name", name),
         *("--label", f"{WORKSPACE_LABEL}={workspace}", "--label", f"{TARGET_LABEL}={target_id}"),
+        *(("--pull", "never") if (spec.image or "").startswith(_OURS) else ()),  # a public hub may have a stranger's under that name
         *("--security-opt", "label=disable"),  # else SELinux keeps the mounts from the server
         *(word for port, number in published.items() for word in ("--publish", f"127.0.0.1:{number}:{spec.ports[port]}")),
         *(word for here, there in mounts.items() for word in ("--mount", f"type=bind,{_field('source', here)},target={there},readonly")),

@@ -1,11 +1,14 @@
 """Our own server: TF Serving's protocols and command line for every format, so that formats can be compared on one server.
 
-One call at a time may use `threads` threads, and as many calls as `threads` run at once, as in the other servers.
+One call at a time runs, and may use `threads` threads: the same means as TorchServe's one worker gets. (TF Serving takes calls side by
+side, and shares the same number of threads among them.)
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 from serveoff import host
@@ -18,6 +21,8 @@ from . import _model_server
 
 IMAGE = "serveoff/embedded:latest"
 IMAGE_VARIABLE = "SERVEOFF_EMBEDDED_IMAGE"
+_NO_IMAGE = f"the image {IMAGE} is not on this host: build it from docker/, or name another one in {IMAGE_VARIABLE}"
+_ANSWER_S = 5.0
 _NEEDS = ("grpcio", "orjson", "uvicorn", "uvloop")
 
 
@@ -26,7 +31,7 @@ class Embedded:
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         if kind == "image":
-            return None
+            return None if os.environ.get(IMAGE_VARIABLE) or _image_may_be_here() else _NO_IMAGE
         missing = [name for name in _NEEDS if host.installed(name) is None]
         return f"the package {missing[0]} is not installed: `make setup`" if missing else None
 
@@ -36,7 +41,7 @@ class Embedded:
         image = (os.environ.get(IMAGE_VARIABLE) or IMAGE) if kind == "image" else None
         if image is None:
             _require_runtime(manifest)
-        limits = ("--host={host}", f"--rest_api_num_threads={threads}", f"--grpc_max_threads={threads}")
+        limits = ("--host={host}", "--rest_api_num_threads=1", "--grpc_max_threads=1")
         return LaunchSpec(
             server="embedded",
             artifact_id=manifest.id,
@@ -52,6 +57,18 @@ class Embedded:
             threads=threads,
             readiness=_model_server.readiness(manifest),
         )
+
+
+def _image_may_be_here() -> bool:
+    """Whether the engine has our image, which nobody publishes. True, too, when no engine answers: that is the launcher's to say."""
+    for tool in filter(shutil.which, ("docker", "podman")):
+        try:
+            done = subprocess.run([tool, "images", "--quiet", IMAGE], capture_output=True, timeout=_ANSWER_S, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if done.returncode == 0:
+            return bool(done.stdout.strip())
+    return True
 
 
 def _require_runtime(manifest: Manifest) -> None:

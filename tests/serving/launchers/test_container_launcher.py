@@ -104,6 +104,13 @@ def test_the_exact_run_line(spec: LaunchSpec, tmp_path: Path) -> None:
     )
 
 
+def test_an_image_of_ours_is_never_pulled(spec: LaunchSpec, tmp_path: Path) -> None:
+    ours = msgspec.structs.replace(spec, image="serveoff/embedded:latest")
+    lines = [container.run_command("docker", "name", "id", tmp_path, one, {"rest": 1}, tmp_path) for one in (ours, spec)]
+    assert lines[0][lines[0].index("--pull") + 1] == "never"
+    assert "--pull" not in lines[1]
+
+
 def test_limits_come_from_the_environment(spec: LaunchSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVEOFF_CONTAINER_CPUS", "2")
     monkeypatch.setenv("SERVEOFF_CONTAINER_MEMORY", "4g")

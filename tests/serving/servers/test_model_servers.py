@@ -15,6 +15,7 @@ from serveoff.plugins import Artifact
 from serveoff.registry import LAUNCHERS, SERVERS
 from serveoff.workspace import Workspace
 from serving import ready
+from serving.servers import embedded
 
 MakeDoubling = Callable[[str], Artifact]
 
@@ -34,6 +35,7 @@ def how(spec: LaunchSpec) -> tuple[str | None, str | None, str | None, str | Non
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_image_may_be_here", lambda: True)
     for name in ("SERVEOFF_EMBEDDED_IMAGE", "SERVEOFF_TFSERVING_IMAGE", "SERVEOFF_TENSORFLOW_MODEL_SERVER"):
         monkeypatch.delenv(name, raising=False)
 
@@ -46,7 +48,7 @@ def test_embedded_on_the_host(form: str, make_doubling: MakeDoubling, tmp_path: 
     assert server.unavailable("host") is None
     spec = server.launch_spec(artifact, "host", tmp_path, threads=2)
     assert how(spec) == ("serving.embedded", None, None, None)
-    assert spec.argv == (*SHARED, "--host={host}", "--rest_api_num_threads=2", "--grpc_max_threads=2")
+    assert spec.argv == (*SHARED, "--host={host}", "--rest_api_num_threads=1", "--grpc_max_threads=1")
     assert (spec.server, spec.artifact_id, spec.model_name) == ("embedded", f"doubler.pytorch.{form}.float32", "doubler")
     assert spec.ports == {"grpc": 8500, "rest": 8501}
     assert spec.protocols == {"tfs_rest": "rest", "tfs_grpc": "grpc"}
@@ -60,9 +62,27 @@ def test_embedded_in_its_image(make_doubling: MakeDoubling, tmp_path: Path, monk
     assert server.unavailable("image") is None
     spec = server.launch_spec(artifact, "image", tmp_path, threads=2)
     assert how(spec) == (None, None, "serveoff/embedded:latest", "serveoff-model-server")
-    assert spec.argv == (*SHARED, "--host={host}", "--rest_api_num_threads=2", "--grpc_max_threads=2")
+    assert spec.argv == (*SHARED, "--host={host}", "--rest_api_num_threads=1", "--grpc_max_threads=1")
     monkeypatch.setenv("SERVEOFF_EMBEDDED_IMAGE", "mine:1")
     assert server.launch_spec(artifact, "image", tmp_path, threads=2).image == "mine:1"
+
+
+@pytest.mark.parametrize(
+    ("engine", "here"),
+    [("echo 0123", True), ("exit 0", False), ("echo 0123; exit 1", True), ("exit 1", True), (None, True)],
+    ids=["built", "not built", "no engine, words", "no engine", "no command"],
+)
+def test_embedded_in_an_image_that_was_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str | None, here: bool) -> None:
+    monkeypatch.undo()
+    monkeypatch.delenv("SERVEOFF_EMBEDDED_IMAGE", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if engine is not None:
+        (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$*" = "images --quiet serveoff/embedded:latest" ] || exit 9\n{engine}\n')
+        (tmp_path / "docker").chmod(0o755)
+    reason = "the image serveoff/embedded:latest is not on this host: build it from docker/, or name another one in SERVEOFF_EMBEDDED_IMAGE"
+    assert SERVERS.load("embedded").unavailable("image") == (None if here else reason)
+    monkeypatch.setenv("SERVEOFF_EMBEDDED_IMAGE", "mine:1")
+    assert SERVERS.load("embedded").unavailable("image") is None
 
 
 def test_embedded_without_a_package(make_doubling: MakeDoubling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
