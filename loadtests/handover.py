@@ -40,10 +40,9 @@ class Desk(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a load process says beside its records. Times are monotonic nanoseconds; `epoch_s` is the wall clock at `start_ns`."""
+    """What a load process says beside its records. Times are monotonic nanoseconds."""
 
     schema: int = 1
-    epoch_s: float
     start_ns: int
     """All connections stood, the warm-up began."""
     window_start_ns: int

@@ -15,7 +15,6 @@ def merge(parts: Sequence[tuple[Records, Facts]]) -> tuple[Records, Facts]:
     texts = {kind: f.error_texts[kind] for f in reversed(facts) for kind in f.error_texts}
     first = facts[0]
     merged = Facts(
-        epoch_s=first.epoch_s,
         start_ns=min(f.start_ns for f in facts),
         window_start_ns=first.window_start_ns,
         window_end_ns=first.window_end_ns,

@@ -55,7 +55,6 @@ def _conclude(environment: Environment, session: Session, directory: Path) -> No
     meter.finish()
     errors = session.recorder.first_errors
     facts = handover.Facts(
-        epoch_s=time.time() - (end_ns - session.start_ns) / 1e9,
         start_ns=session.start_ns,
         window_start_ns=session.window_start_ns,
         window_end_ns=session.window_end_ns,

@@ -31,7 +31,6 @@ CLASSES = ("http-500", "timeout", "connection")
 
 def facts(**changes: Any) -> Facts:
     values: dict[str, Any] = {
-        "epoch_s": 0.0,
         "start_ns": 0,
         "window_start_ns": 10,
         "window_end_ns": 1_000_000_000,

@@ -22,7 +22,6 @@ MS = 1_000_000
 
 def facts(**changes: Any) -> Facts:
     values: dict[str, Any] = {
-        "epoch_s": 0.0,
         "start_ns": 100 * S,
         "window_start_ns": 101 * S,
         "window_end_ns": 103 * S,

@@ -71,7 +71,6 @@ def records(latencies_ms: np.ndarray[Any, Any], window_s: float = 6) -> tuple[Re
     done = due + (latencies_ms * 1e6).astype(np.int64)
     none = np.zeros(len(due), np.int64)
     facts = Facts(
-        epoch_s=0,
         start_ns=0,
         window_start_ns=0,
         window_end_ns=int(window_s * 1e9),
