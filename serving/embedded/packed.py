@@ -45,12 +45,17 @@ def read(proto: Any) -> Array:
 def write(proto: Any, array: Array, *, content: bool) -> None:
     """As `serveoff.wire.tensors.write`, into an empty TensorProto. Raises ValueError."""
     tag = _TAGS.get(array.dtype)
-    if content or tag is None or array.size < _FEW:
+    if content or tag is None:
         tensors.write(proto, array, content=content)
         return
-    proto.dtype = pb.DT_FLOAT if array.dtype == np.float32 else pb.DT_DOUBLE
+    single = array.dtype == np.float32
+    proto.dtype = pb.DT_FLOAT if single else pb.DT_DOUBLE
+    proto.tensor_shape.SetInParent()  # a scalar has a shape too
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
+    if array.size < _FEW:
+        (proto.float_val if single else proto.double_val).extend(array.ravel().tolist())
+        return
     data = array.tobytes()
     proto.MergeFromString(bytes([tag]) + _varint(len(data)) + data)
 
