@@ -21,7 +21,7 @@ def make(
     profiles: Sequence[str] = DEFAULT,
     *,
     warmup_s: float = 1.0,
-    warmup_limit_s: float = 2.0,
+    warmup_limit_s: float = 1.5,
     timeout_s: float = 10.0,
     seed: int = 1,
     rounds: int = 1,

@@ -283,7 +283,7 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     seed: int
     rounds: int = 1
     """How often each (target, protocol, profile) is measured, in an order that is shuffled anew in each round."""
-    warmup_limit_s: float = 2.0
+    warmup_limit_s: float = 1.5
     """The warm-up lasts `warmup_s`, and then until the figures are steady, but not longer than this."""
     load_processes: int = 1
     strict: bool = False

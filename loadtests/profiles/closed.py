@@ -12,7 +12,7 @@ from . import Load, connections, duration
 
 class Closed:
     summary = "N users, back to back"
-    options = (connections("users", 8), duration(3))
+    options = (connections("users", 8), duration(2.5))
 
     def load(self, options: Mapping[str, float]) -> Load:
         return Load(connections=int(options["users"]), duration_s=options["duration_s"])

@@ -36,7 +36,7 @@ def loadtest(
     ] = None,
     rounds: Annotated[int, typer.Option(help="How often everything is measured; more make the intervals narrower.")] = 1,
     warmup_s: Annotated[float, typer.Option(help="The least seconds of load before the clock starts.")] = 1.0,
-    warmup_limit_s: Annotated[float, typer.Option(help="Seconds after which the clock starts even if the figures are not steady.")] = 2.0,
+    warmup_limit_s: Annotated[float, typer.Option(help="Seconds after which the clock starts even if the figures are not steady.")] = 1.5,
     timeout_s: Annotated[float, typer.Option(help="Seconds after which a request counts as failed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the order, of the arrivals and of the samples.")] = 1,
     load_processes: Annotated[int, typer.Option(help="How many processes share one load, where one is not enough.")] = 1,

@@ -48,7 +48,7 @@ def test_constant_is_evenly_spaced() -> None:
 def test_the_default_plan_says_all_its_numbers() -> None:
     made = plan.make()
     assert [p.name for p in made.profiles] == ["closed", "constant"]
-    assert made.profiles[0].options == {"users": 8, "duration_s": 3}
+    assert made.profiles[0].options == {"users": 8, "duration_s": 2.5}
     assert made.profiles[1].options["rate_rps"] * made.profiles[1].options["duration_s"] >= 1000, "enough samples for a p99"
     assert made.warmup_s == 1
 
