@@ -16,10 +16,8 @@ class Bar:
     def __init__(self, console: RichConsole, title: str, total: int, progress: Progress | None) -> None:
         self._console, self._title, self._total, self._progress = console, title, total, progress
         self._task: TaskID | None = progress.add_task(escape(title), total=total or None, note="") if progress else None
-        self.note = ""
 
     def advance_to(self, done: int, note: str = "") -> None:
-        self.note = note
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, note=escape(note))
         elif done == self._total or done % max(1, self._total // 4) == 0:
@@ -35,9 +33,6 @@ class Console:
     def say(self, text: str) -> None:
         """One plain line."""
         self._rich.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def heading(self, text: str) -> None:
-        self._rich.print(f"[bold]{escape(text)}[/bold]", highlight=False)
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Bar]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,21 +12,26 @@ import msgspec
 
 from serveoff.errors import InputError
 
+LOOK = "look at the place, its rights and the room on its disk; SERVEOFF_WORKSPACE names another workspace"
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` so that a reader sees the old file or the whole new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write `data` so that a reader sees the old file or the whole new one, never a part. Raises InputError when it cannot."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(f"cannot write {path}: {error.strerror or error}", hint=LOOK) from error
         raise
 
 

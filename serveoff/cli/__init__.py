@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console as RichConsole
 
-from serveoff import __version__
+from serveoff import __version__, storage
 from serveoff.errors import ServeoffError
 
 from . import build, compare, doctor, load, serve
@@ -64,7 +64,10 @@ def main() -> None:
     except Exception as error:  # the last resort: a user never sees a traceback that was not asked for
         if "--debug" in arguments:
             raise
-        _complain(f"{type(error).__name__}: {error}", "this is a defect in serveoff; --debug shows where")
+        if isinstance(error, OSError) and error.filename is not None:
+            _complain(f"{error.filename}: {error.strerror}", storage.LOOK)
+        else:
+            _complain(f"{type(error).__name__}: {error}", "this is a defect in serveoff; --debug shows where")
         sys.exit(1)
 
 

@@ -91,10 +91,10 @@ def table(title: str, *columns: str) -> Table:
 def read_config(path: Path, context: typer.Context) -> dict[str, Any]:
     """typer's default map from a TOML file: top-level keys are options of every command, tables are options of one command."""
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     group = context.command
     assert isinstance(group, TyperGroup)
@@ -106,8 +106,14 @@ def read_config(path: Path, context: typer.Context) -> dict[str, Any]:
     for name, known in options.items():
         own = {key.replace("-", "_"): value for key, value in raw.get(name, {}).items()}
         _require_known(path, own, sorted(key for key in known if key), f"option of {name}")
-        result[name] = {key: value for key, value in everywhere.items() if key in known} | own
+        chosen = {key: value for key, value in everywhere.items() if key in known} | own
+        result[name] = {key: _listed(value, known[key]) for key, value in chosen.items()}
     return result
+
+
+def _listed(value: Any, option: Any) -> Any:
+    """`model = "digits_cnn"` means the list of this one, where an option is repeatable."""
+    return [value] if isinstance(value, str) and getattr(option, "multiple", False) else value
 
 
 def _require_known(path: Path, given: dict[str, Any], known: list[str], kind: str) -> None:

@@ -92,6 +92,47 @@ def test_the_configuration_file_says_the_same_as_options(serveoff: Command, tmp_
     assert "is not valid TOML" in serveoff("export", "--config", str(config), workspace=tmp_path).stderr
 
 
+@pytest.mark.parametrize("arguments", [("train", "--epochs", "1"), ("export",), ("serve",), ("loadtest",), ("stop",), ("status",)])
+def test_a_workspace_that_is_no_directory_is_the_inputs_fault(serveoff: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "file").write_text("")
+    done = serveoff(*arguments, workspace=tmp_path / "file" / "w")
+    assert done.returncode in (0, 1, 4), done.stderr  # nothing to stop, nothing to show, nothing to load: no fault
+    assert "defect" not in done.stderr
+    assert "Traceback" not in done.stderr
+    if arguments[0] in ("train", "export", "serve", "loadtest"):
+        assert f"{tmp_path / 'file'}" in done.stderr
+        assert done.returncode == 1
+
+
+def test_one_name_in_the_configuration_file_means_a_list_of_one(serveoff: Command, tmp_path: Path) -> None:
+    config = tmp_path / "serveoff.toml"
+    config.write_text('format = "savedmodle"\n')
+    assert "unknown format 'savedmodle'" in serveoff("export", "--config", str(config), workspace=tmp_path).stderr
+
+
+def test_a_configuration_file_that_is_no_text_is_said(serveoff: Command, tmp_path: Path) -> None:
+    config = tmp_path / "serveoff.toml"
+    config.write_bytes(b'format = "\xff"\n')
+    done = serveoff("export", "--config", str(config), workspace=tmp_path)
+    assert done.returncode == 1
+    assert "is not valid TOML" in done.stderr
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from serveoff.__main__ import main
+main()
+"""
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (child.returncode, child.stderr) == (130, "error: interrupted\n")
+
+
 def test_ui_takes_every_filter(serveoff: Command, tmp_path: Path) -> None:
     filters = ("--model", "digits_cnn", "--framework", "keras", "--format", "tflite", "--precision", "float32")
     done = serveoff(

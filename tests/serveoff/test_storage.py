@@ -27,7 +27,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match=r"cannot write .*skips\.json: No space left on device"):
         storage.write(path, Skips(skips=()))
     assert storage.read(path, Skips) == SKIPS
     assert [p.name for p in tmp_path.iterdir()] == ["skips.json"]
