@@ -1,12 +1,13 @@
 """Export one artifact into a staging directory, judge it, and write its manifest last. Runs in a process of its own.
 
-It can be repeated by hand: the command is in the manifest and in `command.sh`.
+It can be repeated by hand: `command.sh` does it; the command that ran is in the manifest.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import resource
 import shlex
 import shutil
@@ -15,18 +16,28 @@ import time
 from pathlib import Path
 from typing import cast
 
-from serveoff import artifacts, host, reference, storage
+from serveoff import artifacts, host, process, reference, storage
 from serveoff.contract import ExportFailure, Framework, Manifest, TwinProof
-from serveoff.errors import ServeoffError
+from serveoff.errors import InputError, ServeoffError
 from serveoff.plugins import ExportJob
 from serveoff.registry import FORMATS, MODELS, load_module
 
 from . import gate
 
+_CELL = ("model", "framework", "format", "precision")
+_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
+_SCRIPT = """#!/bin/sh
+# Repeats this export into the directory that you name (it must not hold one yet), or into a new one.
+set -e
+out=${{1:-$(mktemp -d)}}
+{command} --out "$out"
+echo "$out"
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("model", "framework", "format", "precision"):
+    for name in _CELL:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="an empty directory")
@@ -47,6 +58,8 @@ def export(args: argparse.Namespace) -> str:
     references = args.checkpoint / f"reference-{args.framework}"
     samples = reference.load(references / "samples.npz")
     version_dir = args.out / "serve" / "1"
+    if version_dir.exists():
+        raise InputError(f"{args.out} holds an export already", hint="name another directory")
     version_dir.mkdir(parents=True)
 
     started = time.monotonic()
@@ -75,12 +88,21 @@ def export(args: argparse.Namespace) -> str:
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         host=host.facts(),
     )
-    (args.out / "command.sh").write_text(f"#!/bin/sh\n# Repeats this export.\n{shlex.join(sys.orig_argv)}\n")
+    _write_script(args.out / "command.sh", args)
     if parity.passed:
         storage.write(args.out / artifacts.MANIFEST, manifest)
         return ""
     storage.write(args.out / "failure.json", ExportFailure(artifact_id=manifest.id, reason=parity.reason, log="export.log", parity=parity))
     return parity.reason
+
+
+def _write_script(path: Path, args: argparse.Namespace) -> None:
+    """The same export again, into a directory that is no artifact of the workspace."""
+    environment = [f"{name}={os.environ[name]}" for name in _ENVIRONMENT if name in os.environ]
+    what = [word for name in _CELL for word in (f"--{name}", getattr(args, name))]
+    command = ["env", *environment, *process.python("export.worker", *what, "--checkpoint", str(args.checkpoint.resolve()))]
+    path.write_text(_SCRIPT.format(command=shlex.join(command)))
+    path.chmod(0o755)
 
 
 if __name__ == "__main__":

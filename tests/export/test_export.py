@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -69,14 +70,23 @@ def test_changed_reference_answers_are_noticed(copy: Workspace) -> None:
         artifacts.verify(found)
 
 
-def test_the_recorded_command_repeats_the_export(copy: Workspace) -> None:
-    found = artifact(copy, "torchscript")
-    script = (found.directory / "command.sh").read_text()
-    out = copy.root / "again"
-    old = next(a for a in found.manifest.command if "staging" in a)
-    repeated = subprocess.run(["sh", "-c", script.replace(old, str(out))], capture_output=True, text=True, check=False)
-    assert repeated.returncode == 0, repeated.stderr
-    assert artifacts.read(out).manifest.parity.passed
+def test_the_script_repeats_the_export_as_it_stands(copy: Workspace, tmp_path: Path) -> None:
+    found = artifact(copy, "savedmodel")
+    script = found.directory / "command.sh"
+    before = sorted(copy.artifacts.iterdir())
+    plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    named, chosen = (
+        subprocess.run([str(script), *where], env=plain, cwd=tmp_path, capture_output=True, text=True, check=False)
+        for where in ((str(tmp_path / "named"),), ())
+    )
+    for done in (named, chosen):
+        assert done.returncode == 0, done.stderr
+        again = artifacts.read(Path(done.stdout.splitlines()[-1]))
+        assert again.manifest.id == found.manifest.id
+        assert again.manifest.parity.passed
+    assert named.stdout.splitlines()[-1] == str(tmp_path / "named")
+    assert sorted(copy.artifacts.iterdir()) == before, "the workspace's artifacts are left alone"
+    shutil.rmtree(chosen.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
