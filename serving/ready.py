@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
 import time
+
+import psutil
 
 from serveoff.contract import Endpoint, LaunchSpec, Target
 from serveoff.errors import NotReadyError
@@ -45,6 +48,15 @@ def is_ready(door: Endpoint, spec: LaunchSpec) -> bool:
         return False
     finally:
         connection.close()
+
+
+def is_exposed(target: Target, launcher: Launcher) -> bool:
+    """Whether a process of the target listens on all addresses of this host. A container does, inside; its ports are ours to publish."""
+    listening = set()
+    for pid in (launcher.processes(target) or ()) if launcher.kind == "host" else ():
+        with contextlib.suppress(psutil.Error):
+            listening |= {c.laddr.ip for c in psutil.Process(pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    return bool(listening & {"0.0.0.0", "::"})  # noqa: S104 - looked for, not listened on
 
 
 def _listens(door: Endpoint) -> bool:

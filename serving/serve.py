@@ -29,12 +29,16 @@ _KEPT_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One target: up, or the error that kept it from coming up. `kept`: it was running already, with this artifact."""
+    """One target: up, or the error that kept it from coming up. `kept`: it was running already, with this artifact.
+
+    `exposed`: it listens on every address of this host, not only on 127.0.0.1 (`tensorflow_model_server` has no flag for that).
+    """
 
     id: str
     target: Target | None
     error: ServeoffError | None = None
     kept: bool = False
+    exposed: bool = False
 
 
 def serve(selection: Selection, workspace: Workspace, console: Console, threads: int | None = None) -> tuple[list[Outcome], list[Skip]]:
@@ -102,7 +106,8 @@ def _undo(outcome: Outcome, workspace: Workspace) -> None:
 def _words(outcome: Outcome) -> str:
     if outcome.target is None:
         return f"failed: {outcome.error.message.splitlines()[0] if outcome.error else ''}"
-    return "kept, it was running" if outcome.kept else f"up after {outcome.target.ready_s:.1f} s"
+    told = "kept, it was running" if outcome.kept else f"up after {outcome.target.ready_s:.1f} s"
+    return f"{told}; it listens on all addresses of this host" if outcome.exposed else told
 
 
 def _serve_one(one: Wanted, workspace: Workspace, threads: int, cancelled: threading.Event) -> Outcome:
@@ -113,7 +118,8 @@ def _serve_one(one: Wanted, workspace: Workspace, threads: int, cancelled: threa
             return Outcome(one.id, kept, kept=True)
         if cancelled.is_set():
             raise NotReadyError(f"{one.id} was not started")
-        return Outcome(one.id, _start(one, workspace, threads, cancelled))
+        target = _start(one, workspace, threads, cancelled)
+        return Outcome(one.id, target, exposed=ready.is_exposed(target, LAUNCHERS.load(one.launcher)))
     except ServeoffError as error:
         return Outcome(one.id, None, error)
     except (OSError, ValueError) as error:  # of this target only: a full disk, a file that nobody may read

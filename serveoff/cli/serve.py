@@ -70,7 +70,8 @@ def status(context: typer.Context) -> None:
         shown = table("Targets", "target", "state", "since", "process", "where")
         for s in found:
             t = s.target
-            state = "running" if s.running else f"DEAD: {s.reason}"
+            alive = "running" if t.ready_s is not None else "starting"
+            state = alive if s.running else f"DEAD: {s.reason}"
             shown.add_row(t.id, state, t.started_at, t.container or str(t.pid or "-"), _where(t))
         return shown
 

@@ -14,7 +14,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-BEHAVIOURS = ("good", "wrong", "silent", "exit", "killed", "stubborn", "parent")
+BEHAVIOURS = ("good", "wrong", "silent", "exit", "killed", "stubborn", "parent", "exposed")
 
 
 def main() -> None:
@@ -35,7 +35,8 @@ def main() -> None:
     if arguments.behaviour == "parent":  # a worker that leaves the family: another session, another parent
         subprocess.run([sys.executable, "-c", _DAEMON, sys.executable], check=True)
     factor = 3 if arguments.behaviour == "wrong" else 2
-    ThreadingHTTPServer(("127.0.0.1", arguments.port), handler(factor)).serve_forever()
+    address = "0.0.0.0" if arguments.behaviour == "exposed" else "127.0.0.1"
+    ThreadingHTTPServer((address, arguments.port), handler(factor)).serve_forever()
 
 
 _DAEMON = """

@@ -137,39 +137,6 @@ def test_a_damaged_artifact_is_never_served(tiny: Any, workspace: Workspace, mak
     assert tiny.launched == []
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a zip", None])
-def test_a_damaged_reference_fails_that_target_only(
-    tiny: Any, workspace: Workspace, make_artifact: MakeArtifact, damage: bytes | None
-) -> None:
-    make_artifact("double")
-    path = make_artifact("odd").reference_file
-    path.unlink() if damage is None else path.write_bytes(damage)
-    healthy, failed = serve.serve(ALL, workspace, CONSOLE)[0]
-    assert isinstance(failed.error, InputError)
-    assert failed.error.message.startswith(f"{path}, the source model's answers, is missing or damaged: ")
-    assert "serveoff export" in failed.error.hint
-    assert tiny.launched == ["double"]
-    assert [(s.target, s.running) for s in targets.status(workspace)] == [(healthy.target, True)]
-
-
-def test_a_fault_of_the_system_fails_that_target_only(
-    tiny: Any, workspace: Workspace, make_artifact: MakeArtifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for model in ("double", "odd"):
-        make_artifact(model)
-    wait = ready.wait
-
-    def full(target: Target, *rest: Any) -> None:
-        if "odd" in target.id:
-            raise OSError(28, "No space left on device")
-        wait(target, *rest)
-
-    monkeypatch.setattr(ready, "wait", full)
-    healthy, failed = serve.serve(ALL, workspace, CONSOLE)[0]
-    assert "odd.pytorch.tiny.float32@tiny.process could not be started: [Errno 28] No space left" in str(failed.error)
-    assert [(s.target, s.running) for s in targets.status(workspace)] == [(healthy.target, True)]
-
-
 def test_a_partial_serve_keeps_the_skips_it_was_not_about(tiny: Any, workspace: Workspace, make_artifact: MakeArtifact) -> None:
     for model in ("double", "odd"):
         make_artifact(model)
