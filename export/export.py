@@ -51,6 +51,8 @@ def export(selection: Selection, workspace: Workspace, console: Console, timeout
     cells = list(matrix(selection))
     if not cells:
         raise UsageError("no format is exported from what you selected", hint="`serveoff models` shows what goes together")
+    for left in (path for made in (".staging-*", ".old-*") for path in workspace.artifacts.glob(made)):
+        shutil.rmtree(left, ignore_errors=True)  # an export that was interrupted left it
     outcomes: list[Outcome] = []
     skips: list[Skip] = []
     trained: set[str] = set()
@@ -105,9 +107,7 @@ def _export_one(cell: Wanted, workspace: Workspace, timeout_s: float) -> Outcome
     staging.mkdir(parents=True)
     arguments = ("--model", cell.model, "--framework", cell.framework, "--format", cell.format, "--precision", cell.precision)
     result = process.run_child(
-        process.python(
-            "export.worker", *arguments, "--checkpoint", str(workspace.checkpoint(cell.model)), "--out", str(staging)
-        ),
+        process.python("export.worker", *arguments, "--checkpoint", str(workspace.checkpoint(cell.model)), "--out", str(staging)),
         env=process.environment(workspace.root, _QUIET),
         log=staging / "export.log",
         timeout_s=timeout_s,

@@ -20,6 +20,8 @@ def test_a_partial_export_keeps_the_reasons_of_the_others(tmp_path: Path, monkey
     skips.update(workspace.artifacts / "skips.json", lambda _: True, [kept, there_now, stale])
     (workspace.artifacts / there_now.what).mkdir()
     (workspace.artifacts / there_now.what / "manifest.json").write_text("{}")
+    for left in (".staging-digits_cnn.pytorch.onnx.float32", ".old-digits_cnn.pytorch.onnx.float32"):
+        (workspace.artifacts / left / "serve").mkdir(parents=True)
     monkeypatch.setattr(stage, "_ensure_checkpoint", lambda *_: None)
     monkeypatch.setattr(stage, "_export_one", lambda cell, *_: stage.Outcome(cell.id, None, "again"))
     stage.export(Selection(formats=("savedmodel",)), workspace, Console(quiet=True))
@@ -27,3 +29,4 @@ def test_a_partial_export_keeps_the_reasons_of_the_others(tmp_path: Path, monkey
         kept,
         Skip(stage="export", what=stale.what, reason="the export failed: again"),
     )
+    assert not list(workspace.artifacts.glob(".*")), "what an interrupted export left is gone"

@@ -1,0 +1,64 @@
+"""Ctrl-C in a real `train` and a real `export`: as from a terminal, to the command and its child alike."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from serveoff import artifacts, process, running
+from serveoff.selection import Selection
+from serveoff.workspace import Workspace
+
+pytestmark = pytest.mark.integration
+
+
+def interrupt(workspace: Workspace, until: Callable[[], bool], *arguments: str) -> str:
+    """Start the command, wait, and interrupt it. What it said on standard error."""
+    command = subprocess.Popen(
+        [sys.executable, "-m", "serveoff", "--quiet", *arguments],
+        env={**os.environ, "SERVEOFF_WORKSPACE": str(workspace.root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not until():
+        assert command.poll() is None, "it ended before it could be interrupted"
+        time.sleep(0.02)
+    os.killpg(command.pid, signal.SIGINT)
+    _, said = command.communicate(timeout=120)
+    assert command.returncode == 130, said
+    assert process.owned(workspace.root) == []
+    assert running.workers(workspace) == []
+    return said
+
+
+def at_work(workspace: Workspace, module: str) -> bool:
+    return any(module in p.cmdline() and "serveoff.child" in p.cmdline() for p in process.owned(workspace.root))
+
+
+def test_an_interrupted_training_leaves_no_process_and_no_checkpoint(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    said = interrupt(workspace, lambda: at_work(workspace, "models.worker"), "train")
+    assert said.splitlines() == ["error: interrupted", "hint: what was finished is kept"]
+    assert not (workspace.checkpoint("digits_cnn") / "twin.json").exists()
+
+
+def test_an_interrupted_export_leaves_no_process_and_no_half_made_artifact(exported: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(exported.root / "checkpoints", workspace.root / "checkpoints")
+    kept = "digits_cnn.pytorch.onnx.float32"
+    shutil.copytree(exported.artifacts / kept, workspace.artifacts / kept)
+    said = interrupt(workspace, lambda: at_work(workspace, "export.worker"), "export", "--format", "savedmodel", "--format", "onnx")
+    assert said.splitlines() == ["error: interrupted", "hint: what was finished is kept"]
+    assert [path.name for path in workspace.artifacts.iterdir() if not path.name.startswith(".")] == [kept]
+    (found,) = artifacts.find(workspace, Selection())
+    artifacts.verify(found)
