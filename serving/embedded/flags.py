@@ -38,7 +38,7 @@ class Flags:
     file_system_poll_wait_seconds: int = _flag(1, "Seconds between looks for new versions; 0 looks once, a negative value never.")
     max_num_load_retries: int = _flag(5, "How often a failed load is tried again.")
     load_retry_interval_micros: int = _flag(60_000_000, "Time between these tries.")
-    num_load_threads: int = _flag(0, "Accepted; every load has a thread of its own.")
+    num_load_threads: int = _flag(0, "Loads that go on at once; 0 means four times the CPUs.")
     num_unload_threads: int = _flag(0, "Accepted; every unload has a thread of its own.")
     flush_filesystem_caches: bool = _flag(True, "Accepted; there is no such cache here.")
     allow_version_labels_for_unavailable_models: bool = _flag(False, "New labels may point at versions that are not loaded.")

@@ -20,7 +20,7 @@ def read(body: bytes) -> tuple[str, pb.Input]:
     doc, fast = parse(body)
     name = signature_name(doc)
     if fast:
-        doc = json_strict.read(body)  # keeps duplicate features in their order: the last one wins here
+        doc = json_strict.read_again(body)  # keeps duplicate features in their order: the last one wins here
     examples = pb.Input()
     with_context = "context" in doc
     if with_context:

@@ -6,6 +6,7 @@ lists, duplicate keys) is read again by the exact path, which also finds the tex
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +23,28 @@ if TYPE_CHECKING:
 _TOP_KEYS = (b'"instances"', b'"inputs"', b'"signature_name"')
 
 
+LONG_BYTES = 1 << 16
+
+_ESCAPED_KEY = re.compile(rb'\\u[^"]*"[ \t\r\n]*:')
+
+
+class NeedsTime(Exception):  # noqa: N818 (nothing is wrong)
+    """The body has to be read value by value, and is long."""
+
+
 class PredictBody:
-    """A parsed body. `signature_name` is empty when the body names none; `row` is known after `inputs` was called."""
+    """A parsed body. `signature_name` is empty when the body names none; `row` is known after `inputs` was called.
 
-    __slots__ = ("_body", "_doc", "_fast", "row", "signature_name")
+    Unless `patient`, NeedsTime is raised instead of reading a long body value by value: that belongs into a thread.
+    """
 
-    def __init__(self, body: bytes) -> None:
+    __slots__ = ("_body", "_doc", "_fast", "_patient", "row", "signature_name")
+
+    def __init__(self, body: bytes, *, patient: bool = False) -> None:
         """Raises ServingError for what is not JSON, not an object, or has a signature_name that is not text."""
         self._body = body
-        self._doc, self._fast = parse(body)
+        self._patient = patient or len(body) < LONG_BYTES
+        self._doc, self._fast = parse(body, patient=self._patient)
         self.row = False
         self.signature_name = signature_name(self._doc)
 
@@ -53,8 +67,10 @@ class PredictBody:
 
     def _exact(self, key: str) -> Any:
         """The value with duplicate keys and their order kept, where there may be any."""
-        if self._fast and b"{" in self._body[self._body.index(b"{") + 1 :]:
-            self._doc, self._fast = json_strict.read(self._body), False
+        if not self._patient:
+            raise NeedsTime
+        if self._fast and self._body.count(b"{") > 1:
+            self._doc, self._fast = json_strict.read_again(self._body), False
         return self._doc[key]
 
     def _numbers_only(self, keys: int) -> bool:
@@ -138,11 +154,17 @@ def _narrow(array: Array, dtype: str) -> Array | None:
     return array.astype(dtype, copy=False)
 
 
-def parse(body: bytes) -> tuple[dict[str, Any], bool]:
-    """The body's object, and whether it came from the fast reader (which keeps the last of equal keys). Raises ServingError."""
+def parse(body: bytes, *, patient: bool = True) -> tuple[dict[str, Any], bool]:
+    """The body's object, and whether it came from the fast reader (which keeps the last of equal keys).
+
+    Raises ServingError, or NeedsTime unless `patient`.
+    """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
-    fast = b"\\u" not in body and all(body.count(key) < 2 for key in _TOP_KEYS)
+    instances, inputs, name = _TOP_KEYS
+    fast = body.count(instances) < 2 and body.count(inputs) < 2 and body.count(name) < 2
+    if fast and b"\\u" in body:
+        fast = _ESCAPED_KEY.search(body) is None
     doc: Any = None
     if fast:
         try:
@@ -150,6 +172,8 @@ def parse(body: bytes) -> tuple[dict[str, Any], bool]:
         except orjson.JSONDecodeError:
             fast = False
     if not fast:
+        if not patient:
+            raise NeedsTime
         doc = json_strict.read(body)
     if not isinstance(doc, dict):
         raise malformed(doc, "Is not object")

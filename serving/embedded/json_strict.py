@@ -7,6 +7,7 @@ hold bytes that are not UTF-8 (kept as surrogate escapes), nesting has no limit.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any, NoReturn
@@ -63,6 +64,26 @@ def _attach(parent: Members | list[Any], key: str, value: Any) -> str:
         return "element"
     parent.add(key, value)
     return "member"
+
+
+def read_again(body: bytes) -> Any:
+    """The same for a body that orjson has accepted, so that it is plain JSON: the standard library reads that faster."""
+    try:
+        return json.loads(body, object_pairs_hook=_members, parse_int=_integer)
+    except RecursionError:
+        return read(body)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> Members:
+    members = Members()
+    for key, value in pairs:
+        members.add(key, value)
+    return members
+
+
+def _integer(text: str) -> int | float:
+    number = int(text) if len(text) < 22 else 1 << 80
+    return number if -(1 << 63) <= number < 1 << 64 else float(text)
 
 
 class _Reader:

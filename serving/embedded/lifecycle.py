@@ -23,6 +23,7 @@ from .versions import ModelConfig, scan
 class LifecycleOptions:
     """When versions are looked for and loaded. `poll_s`: 0 looks once, a negative value never."""
 
+    load_threads: int
     poll_s: float = 1.0
     max_retries: int = 5
     retry_interval_s: float = 60.0
@@ -37,6 +38,7 @@ class Lifecycle:
         self._load_options = load_options
         self._means = means
         self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(options.load_threads)
         self._configs: dict[str, ModelConfig] = {}
         self._wanted: dict[str, dict[int, Path]] = {}
         self.ended = threading.Event()
@@ -145,8 +147,9 @@ class Lifecycle:
             if attempt:
                 log.info(f"Retrying to load {{name: {name} version: {version}}}, retry {attempt}")
             try:
-                servable = load(name, version, path, self._load_options, self._means)
-                options.prepare(servable, path)
+                with self._slots:
+                    servable = load(name, version, path, self._load_options, self._means)
+                    options.prepare(servable, path)
             except ServingError as error:
                 failure = error
                 log.warn(f"Loading servable: {{name: {name} version: {version}}} failed: {error}")

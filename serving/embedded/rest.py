@@ -9,16 +9,19 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import inference, json_examples, log, metadata, urls
 from .catalog import Catalog
 from .http_protocol import Pending, Reply, Request
 from .json_reply import classification_body, error_body, predict_body, regression_body
-from .json_request import PredictBody
+from .json_request import LONG_BYTES, NeedsTime, PredictBody
 from .metrics import Metrics
-from .servable import DEFAULT_SIGNATURE, check_inputs
+from .servable import DEFAULT_SIGNATURE, Servable, check_inputs
 from .status import HTTP_STATUS, Code, ServingError, from_exception, invalid
+
+if TYPE_CHECKING:
+    from serveoff.plugins import Tensors
 
 MAX_UNPACKED_BYTES = 100 * 1024 * 1024
 """A gzip body that unpacks to more counts as empty, like one that does not unpack."""
@@ -109,14 +112,31 @@ class RestApi:
         return asyncio.ensure_future(self._infer(route, body)), asyncio.Future.result
 
     async def _infer(self, route: urls.Route, body: bytes) -> bytes:
-        name, examples = json_examples.read(body)
+        name, examples = json_examples.read(body) if len(body) < LONG_BYTES else await asyncio.to_thread(json_examples.read, body)
         servable = self.catalog.find(route.model, route.version, route.label)
         if route.action == "classify":
             return classification_body(await inference.classify(servable, name, examples, self.timeout_s))
         return regression_body(await inference.regress(servable, name, examples, self.timeout_s))
 
     def _predict(self, route: urls.Route, body: bytes) -> bytes | _Later:
-        request = PredictBody(body)
+        try:
+            request, servable, name, inputs = self._prepared(route, body)
+        except NeedsTime:
+            return asyncio.ensure_future(self._predict_patiently(route, body)), asyncio.Future.result
+        outputs = servable.run_if_quick(name, inputs)
+        if outputs is not None:
+            return predict_body(outputs, row=request.row)
+        start = time.perf_counter()
+        future = servable.submit(name, inputs, self.timeout_s)
+        return future, lambda done: predict_body(servable.outcome(done, start), row=request.row)
+
+    async def _predict_patiently(self, route: urls.Route, body: bytes) -> bytes:
+        request, servable, name, inputs = await asyncio.to_thread(self._prepared, route, body, patient=True)
+        return predict_body(await servable.run(name, inputs, self.timeout_s), row=request.row)
+
+    def _prepared(self, route: urls.Route, body: bytes, *, patient: bool = False) -> tuple[PredictBody, Servable, str, Tensors]:
+        """Parsed and found, in the order of TF Serving's checks. Raises ServingError, or NeedsTime unless `patient`."""
+        request = PredictBody(body, patient=patient)
         servable = self.catalog.find(route.model, route.version, route.label)
         name = request.signature_name or DEFAULT_SIGNATURE
         signature = servable.signature(name)
@@ -127,12 +147,7 @@ class RestApi:
         inputs = request.inputs(servable.input_types(name))
         if len(inputs) != len(signature.inputs):
             check_inputs(signature, inputs)
-        outputs = servable.run_if_quick(name, inputs)
-        if outputs is not None:
-            return predict_body(outputs, row=request.row)
-        start = time.perf_counter()
-        future = servable.submit(name, inputs, self.timeout_s)
-        return future, lambda done: predict_body(servable.outcome(done, start), row=request.row)
+        return request, servable, name, inputs
 
 
 def _header(request: Request, name: bytes) -> bytes:

@@ -63,6 +63,7 @@ class ModelServer:
         self.lifecycle = Lifecycle(
             self.catalog,
             LifecycleOptions(
+                load_threads=max(1, flags.num_load_threads or 4 * (os.cpu_count() or 1)),
                 poll_s=flags.file_system_poll_wait_seconds,
                 max_retries=max(0, flags.max_num_load_retries),
                 retry_interval_s=flags.load_retry_interval_micros / 1e6,

@@ -130,3 +130,29 @@ def test_metadata_reply(shared: Any) -> None:
     }
     assert shared.get("half/labels/stable/metadata")[1]["model_spec"]["version"] == "7"
     assert shared.get("half/versions/5/metadata")[1]["model_spec"]["version"] == "5"
+
+
+def test_a_long_strange_body_does_not_hold_up_others(shared: Any) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", shared.rest_port, timeout=100)
+    connection.request("POST", PATH, b'{"instances": [1], "x": ' + b"[" * 700_000 + b"]" * 700_000 + b"} and more")
+    for _ in range(20):
+        assert shared.post("half:predict", BODY) == (200, ANSWER)
+    connection.sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        connection.sock.recv(1)  # it is still being read
+    connection.sock.setblocking(True)
+    reply = connection.getresponse()
+    assert (reply.status, json.loads(reply.read())) == (200, ANSWER)
+    connection.close()
+
+
+def test_long_bodies_that_need_the_exact_reader(shared: Any) -> None:
+    texts = [f"naïve \\u00e9 {i}" for i in range(8000)]
+    status, reply = shared.post("texts:predict", json.dumps({"instances": [{"s": text} for text in texts]}).encode())
+    assert (status, reply) == (200, {"predictions": texts})
+    status, reply = shared.post("half:predict", json.dumps({"instances": [*range(20_000), "x"]}).encode())
+    assert (status, reply["error"].startswith("Failed to process element: 20000 of 'instances' list.")) == (400, True)
+    values = [float("nan"), *map(float, range(20_000))]
+    assert shared.post("half:predict", json.dumps({"instances": values}).encode())[0] == 200
+    status, reply = shared.post("ghost:predict", json.dumps({"instances": values}).encode())
+    assert (status, reply) == (404, {"error": "Servable not found for request: Latest(ghost)"})
