@@ -131,10 +131,12 @@ class Bench:
         digits = self._artifact.serve_dir
         if parts & {"rivals", "rest", "grpc"}:
             server = self._ours("serveoff", digits)
-            self._rest(server, summary.OURS, 1, 8)
-            payloads.check_grpc("serveoff", server.grpc_port, self.payloads, self._artifact)
-            self._cells.append(Grpc(summary.GRPC, server, self.payloads.grpc, self.cores.client))
-            self._h2load(server, self.payloads.grpc, {summary.grpc_cell(summary.OURS, n): n for n in (1, summary.CONCURRENCY)})
+            if parts & {"rivals", "rest"}:
+                self._rest(server, summary.OURS, 1, summary.CONCURRENCY)
+            if "grpc" in parts:
+                payloads.check_grpc("serveoff", server.grpc_port, self.payloads, self._artifact)
+                self._cells.append(Grpc(summary.GRPC, server, self.payloads.grpc, self.cores.client))
+                self._h2load(server, self.payloads.grpc, {summary.grpc_cell(summary.OURS, n): n for n in (1, summary.CONCURRENCY)})
             server.pause()
             self._in_process(summary.FLOOR, self._artifact.version_dir, self.payloads.digit)
         if "image" in parts:
