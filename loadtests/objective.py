@@ -6,13 +6,16 @@ from serveoff.contract import Measurement
 
 from . import measure
 
+LARGEST_UNSENT_SHARE = 0.01
+"""A rate of which less than 99 % could be sent is not a rate that was kept, whatever the percentile asked for."""
+
 
 def within(measurement: Measurement, percentile: float, limit_ms: float, largest_error_share: float) -> bool:
-    """Whether this percentile of all requests that were due was answered within the limit, and few enough failed."""
+    """Whether this percentile of all requests that were due was answered within the limit, and few enough failed or were never sent."""
     failed = sum(measurement.errors.values())
     due = measurement.requests + measurement.unsent
     good = measurement.requests - failed
-    if not good or failed > largest_error_share * measurement.requests:
+    if not good or failed > largest_error_share * measurement.requests or measurement.unsent > LARGEST_UNSENT_SHARE * due:
         return False
     share_of_good = percentile * due / good
     if share_of_good > 100:

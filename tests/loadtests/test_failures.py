@@ -25,7 +25,7 @@ from serveoff.workspace import Workspace
 if TYPE_CHECKING:
     from .conftest import ServeModel
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 
 CALM = "constant:rate_rps=50,duration_s=5,connections=8"
 
@@ -118,7 +118,8 @@ def test_a_client_that_is_frozen(model_workspace: Workspace, serve_model: ServeM
     assert first(cells, "slow").measurement is not None
 
 
-def test_cores_burned_beside_it(model_workspace: Workspace, serve_model: ServeModel) -> None:
+def test_cores_burned_beside_it(model_workspace: Workspace, serve_model: ServeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadtests.rounds.REPEATED_SHARE", 2)
     serve_model("good")
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:

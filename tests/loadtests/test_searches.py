@@ -78,7 +78,7 @@ def test_a_rate_that_fails_its_confirmation_is_not_the_capacity() -> None:
 def test_a_level_that_is_never_kept_is_said_so() -> None:
     found = run("capacity", server_of(0.0))
     assert found.capacity_rps is None
-    assert found.seen.reasons == ("no arrival rate from 0.391 requests/s on kept p99 <= 50 ms with errors <= 0.1 % twice",)
+    assert found.seen.reasons == ("no arrival rate from 0.39 requests/s on kept p99 <= 50 ms with errors <= 0.1 % twice",)
 
 
 def test_what_the_client_cannot_do_is_not_the_servers_capacity() -> None:
