@@ -25,7 +25,7 @@ from loadtests.validity import Limits
 from report.compare import compare_runs
 from serveoff import storage
 from serveoff.console import Console
-from serveoff.contract import RunResult
+from serveoff.results import RunResult
 from serveoff.selection import Selection
 
 PAIRS = {"A/A": ("twin", "no difference shown"), "A/B": ("slowed", "slower")}

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from serveoff import storage
-from serveoff.contract import WRONG_ANSWER, Cell, CellJob, LoadPlan, Measurement, Parity, ProfileChoice
+from serveoff.contract import Parity
+from serveoff.results import WRONG_ANSWER, Cell, CellJob, LoadPlan, Measurement, ProfileChoice
 
 from . import candidates, crew, handover, measure, merge, payloads, steadiness, validity, watch
 from .candidates import Candidate

@@ -13,8 +13,8 @@ import msgspec
 import psutil
 
 from serveoff import process, storage
-from serveoff.contract import CellJob
 from serveoff.process import ChildResult
+from serveoff.results import CellJob
 
 from . import child, handover
 from .profiles import resolve, share_of

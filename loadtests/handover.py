@@ -11,7 +11,8 @@ from typing import Literal, TypeVar
 import msgspec
 
 from serveoff import storage
-from serveoff.contract import CellJob, Struct
+from serveoff.contract import Struct
+from serveoff.results import CellJob
 
 T = TypeVar("T", bound=msgspec.Struct)
 

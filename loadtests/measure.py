@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serveoff import storage
-from serveoff.contract import Interval, Measurement
+from serveoff.results import Interval, Measurement
 
 from .handover import Columns, Facts
 

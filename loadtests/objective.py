@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serveoff.contract import Measurement
+from serveoff.results import Measurement
 
 from . import measure
 

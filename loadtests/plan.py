@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from serveoff.contract import LoadPlan, ProfileChoice
 from serveoff.errors import UsageError
+from serveoff.results import LoadPlan, ProfileChoice
 
 from .profiles import complete
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from serveoff.contract import Cell, LoadPlan
+from serveoff.results import Cell, LoadPlan
 
 from .candidates import Candidate
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import serveoff
 from serveoff import host, livecheck, storage
 from serveoff.console import Console
-from serveoff.contract import Cell, LoadPlan, Parity, RunResult, TrainingRecord, TwinProof
+from serveoff.contract import Parity, TrainingRecord, TwinProof
 from serveoff.errors import NotReadyError
+from serveoff.results import Cell, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 

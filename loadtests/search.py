@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serveoff.contract import Measurement, Probe, ProfileChoice
+from serveoff.results import Measurement, Probe, ProfileChoice
 
 from .profiles import Search
 from .rounds import ATTEMPTS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serveoff.contract import WRONG_ANSWER, Measurement, Surroundings
+from serveoff.results import WRONG_ANSWER, Measurement, Surroundings
 
 LARGEST_ERROR_SHARE = 0.001
 SMALLEST_DELIVERED_SHARE = 0.999

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from serveoff.contract import Surroundings, Target
+from serveoff.contract import Target
 from serveoff.registry import LAUNCHERS
+from serveoff.results import Surroundings
 
 from . import waits
 from .handover import Facts

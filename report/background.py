@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from serveoff.contract import HostFacts, Manifest, RunResult
+from serveoff.contract import HostFacts, Manifest
+from serveoff.results import RunResult
 
 from . import weights, wording
 from .measured import parity

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serveoff import storage
-from serveoff.contract import RunResult
+from serveoff.results import RunResult
 
 from .document import document
 from .markdown import markdown

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serveoff import storage
-from serveoff.contract import RunResult
 from serveoff.errors import GateError, InputError, UsageError
+from serveoff.results import RunResult
 
 from . import objectives, pairs, wording
 from .bootstrap import CAPACITY, METRICS, THROUGHPUT, Metric

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serveoff.contract import RunResult
+from serveoff.results import RunResult
 
 from . import background, wording
 from .headline import Claim, caveats, claims

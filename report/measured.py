@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from serveoff.contract import WRONG_ANSWER, Parity
+from serveoff.contract import Parity
+from serveoff.results import WRONG_ANSWER
 
 from . import wording
 from .bootstrap import CAPACITY, METRICS, Range

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from pathlib import Path
 
-from serveoff.contract import RunResult
+from serveoff.results import RunResult
 
 from . import wording
 from .document import Document

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serveoff.contract import RunResult
 from serveoff.errors import InputError, UsageError
+from serveoff.results import RunResult
 
 from . import wording
 from .bootstrap import Metric

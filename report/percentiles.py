@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from serveoff.contract import Measurement
 from serveoff.errors import InputError
+from serveoff.results import Measurement
 
 if TYPE_CHECKING:
     import numpy as np

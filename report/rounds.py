@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from serveoff.contract import Cell, Measurement
+from serveoff.results import Cell, Measurement
 
 from .percentiles import Distribution, decode, merge
 

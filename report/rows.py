@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from serveoff.contract import Cell, Manifest, RunResult, Target
+from serveoff.contract import Manifest, Target
 from serveoff.errors import InputError
+from serveoff.results import Cell, RunResult
 
 from . import rounds as of_rounds
 from . import weights, wording

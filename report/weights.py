@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from serveoff.contract import RunResult, TrainingRecord, TwinProof
+from serveoff.contract import TrainingRecord, TwinProof
+from serveoff.results import RunResult
 
 from . import wording
 

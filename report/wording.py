@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Iterable
 
-from serveoff.contract import ProfileChoice
+from serveoff.results import ProfileChoice
 
 NOTHING = "-"
 """Shown where there is no value."""

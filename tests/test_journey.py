@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from serveoff import process, storage
-from serveoff.contract import Cell, RunResult
 from serveoff.registry import CODE_ROOT
+from serveoff.results import Cell, RunResult
 from serveoff.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

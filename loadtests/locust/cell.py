@@ -12,7 +12,7 @@ from locust import events
 from locust.env import Environment
 
 from serveoff import storage
-from serveoff.contract import CellJob
+from serveoff.results import CellJob
 
 from .. import handover
 from ..profiles import resolve, share_of

@@ -15,9 +15,9 @@ from locust.env import Environment
 from locust.web import WebUI
 
 from serveoff import storage
-from serveoff.contract import CellJob, ProfileChoice
 from serveoff.errors import UsageError
 from serveoff.registry import PROFILES
+from serveoff.results import CellJob, ProfileChoice
 
 from .. import handover
 from ..profiles import Option, Profile, Search, resolve

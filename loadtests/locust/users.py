@@ -15,7 +15,7 @@ from locust import User, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from serveoff.contract import CellJob
+from serveoff.results import CellJob
 
 from ..handover import Payloads
 from ..profiles import Load

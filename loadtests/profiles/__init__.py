@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol, runtime_checkable
 
-from serveoff.contract import Measurement, Probe, ProfileChoice
 from serveoff.errors import UsageError
 from serveoff.registry import PROFILES, suggestion
+from serveoff.results import Measurement, Probe, ProfileChoice
 
 
 @dataclass(frozen=True, slots=True)

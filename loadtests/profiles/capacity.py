@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from serveoff.contract import Measurement, Probe, ProfileChoice
+from serveoff.results import Measurement, Probe, ProfileChoice
 
 from ..objective import within
 from . import Load, Option, Result, connections, duration

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from serveoff.contract import Measurement, Probe, ProfileChoice
+from serveoff.results import Measurement, Probe, ProfileChoice
 
 from . import Load, Option, Result, connections, duration
 from .poisson import PROFILE as POISSON

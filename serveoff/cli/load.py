@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from serveoff import storage
-from serveoff.contract import RunResult
 from serveoff.errors import GateError, InputError
 from serveoff.registry import load_module
+from serveoff.results import RunResult
 from serveoff.running import at_work
 
 from .settings import Formats, Frameworks, Launchers, Models, Precisions, Protocols, Servers, Settings, select, settings, terminal

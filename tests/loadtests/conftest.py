@@ -19,20 +19,8 @@ from loadtests.handover import Facts, Payloads
 from loadtests.measure import Records
 from loadtests.profiles import complete, resolve
 from serveoff import host, process, reference, storage
-from serveoff.contract import (
-    CellJob,
-    Endpoint,
-    LoadPlan,
-    Manifest,
-    Parity,
-    ParityCheck,
-    ProfileChoice,
-    Skip,
-    Skips,
-    Target,
-    TensorSpec,
-    Tolerance,
-)
+from serveoff.contract import Endpoint, Manifest, Parity, ParityCheck, Skip, Skips, Target, TensorSpec, Tolerance
+from serveoff.results import CellJob, LoadPlan, ProfileChoice
 from serveoff.workspace import Workspace
 
 from .http_stand_in import HttpStandIn

@@ -20,7 +20,7 @@ from loadtests.locust.recorder import Recorder
 from loadtests.merge import merge
 from loadtests.profiles import share_of
 from serveoff import storage
-from serveoff.contract import CellJob
+from serveoff.results import CellJob
 
 if TYPE_CHECKING:
     from .conftest import MakeTarget

@@ -18,7 +18,7 @@ from loadtests import plan, run
 from loadtests.handover import JOB_VARIABLE
 from serveoff import storage
 from serveoff.console import Console
-from serveoff.contract import Cell, LoadPlan, RunResult
+from serveoff.results import Cell, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 

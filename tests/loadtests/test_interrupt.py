@@ -15,7 +15,7 @@ import pytest
 
 from loadtests import handover
 from serveoff import process, storage
-from serveoff.contract import RunResult
+from serveoff.results import RunResult
 from serveoff.workspace import Workspace
 
 if TYPE_CHECKING:

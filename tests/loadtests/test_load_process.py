@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from loadtests import handover, measure
-from serveoff.contract import ProfileChoice
+from serveoff.results import ProfileChoice
 
 if TYPE_CHECKING:
     from .conftest import GrpcStandIn, Load

@@ -11,9 +11,9 @@ import pytest
 
 from loadtests import plan
 from loadtests.profiles import Profile, complete, resolve
-from serveoff.contract import ProfileChoice
 from serveoff.errors import UsageError
 from serveoff.registry import PROFILES
+from serveoff.results import ProfileChoice
 
 
 @pytest.mark.parametrize("name", PROFILES.names)

@@ -15,13 +15,9 @@ from loadtests import plan, run, validity
 from loadtests.measure import percentiles_us
 from serveoff import storage
 from serveoff.console import Bar, Console
-from serveoff.contract import (
-    Cell,
-    LoadPlan,
-    RunResult,
-    Skip,
-)
+from serveoff.contract import Skip
 from serveoff.errors import NotReadyError
+from serveoff.results import Cell, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 

@@ -13,7 +13,7 @@ from loadtests import measure
 from loadtests.objective import within
 from loadtests.profiles import complete, searching
 from loadtests.search import Found, Seen, search
-from serveoff.contract import Measurement, ProfileChoice
+from serveoff.results import Measurement, ProfileChoice
 
 Serve = Callable[[float], Seen]
 

@@ -21,8 +21,8 @@ from loadtests import child, handover, plan, ui
 from loadtests.handover import Desk, Payloads
 from serveoff import process, storage
 from serveoff.console import Console
-from serveoff.contract import CellJob
 from serveoff.errors import NotReadyError, UsageError
+from serveoff.results import CellJob
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 

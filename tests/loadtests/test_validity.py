@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from loadtests import validity
-from serveoff.contract import WRONG_ANSWER, Measurement, Surroundings
+from serveoff.results import WRONG_ANSWER, Measurement, Surroundings
 
 GOOD = Measurement(
     window_s=6,

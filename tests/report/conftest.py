@@ -11,20 +11,14 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from serveoff.contract import (
-    Cell,
     Endpoint,
     FileRecord,
     Framework,
     HostFacts,
-    Interval,
-    LoadPlan,
     Manifest,
-    Measurement,
     MetricGate,
     Parity,
     ParityCheck,
-    ProfileChoice,
-    RunResult,
     Skip,
     Target,
     TensorSpec,
@@ -32,6 +26,7 @@ from serveoff.contract import (
     TrainingRecord,
     TwinProof,
 )
+from serveoff.results import Cell, Interval, LoadPlan, Measurement, ProfileChoice, RunResult
 
 Samples = npt.NDArray[np.int64]
 

@@ -13,8 +13,8 @@ import pytest
 from report import objectives
 from report.compare import Outcome, compare_runs, gate
 from serveoff import storage
-from serveoff.contract import Cell, RunResult
 from serveoff.errors import GateError, InputError, UsageError
+from serveoff.results import Cell, RunResult
 
 
 def cells(make: Any, server: str, median_us: int, rounds: int = 5, seed: int = 0, n: int = 600, **more: Any) -> list[Cell]:

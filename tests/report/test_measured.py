@@ -10,7 +10,7 @@ import pytest
 from report.headline import claims
 from report.measured import measured
 from report.rows import groups
-from serveoff.contract import WRONG_ANSWER
+from serveoff.results import WRONG_ANSWER
 
 
 @pytest.mark.parametrize(

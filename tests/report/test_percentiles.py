@@ -25,8 +25,8 @@ from report.percentiles import (
     minimum_samples,
     percentile_rank,
 )
-from serveoff.contract import Interval, Measurement
 from serveoff.errors import InputError
+from serveoff.results import Interval, Measurement
 
 QUANTILES = st.sampled_from([P50, P90, P99, P999, Fraction(1, 3)])
 EXACT = st.lists(st.integers(0, 2047), min_size=1, max_size=300)

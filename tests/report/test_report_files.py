@@ -15,8 +15,9 @@ import pytest
 
 from report.command import write_report
 from serveoff import storage
-from serveoff.contract import RunResult, Skip
+from serveoff.contract import Skip
 from serveoff.errors import InputError
+from serveoff.results import RunResult
 
 HOSTILE = "<script>alert('x')</script>|*b*[l](javascript:x)`c`\x1b[2J"
 

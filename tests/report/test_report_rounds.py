@@ -13,7 +13,7 @@ from report.headline import ONE_ROUND, TWO_ROUNDS, caveats, claims
 from report.measured import measured
 from report.rows import groups
 from serveoff import storage
-from serveoff.contract import Cell
+from serveoff.results import Cell
 
 
 def cells(make: Any, server: str, median_us: int, rounds: int = 5, void: int = 0, seed: int = 0, n: int = 800) -> list[Cell]:

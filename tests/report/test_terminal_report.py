@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from report.command import print_report
-from serveoff.contract import RunResult
+from serveoff.results import RunResult
 
 
 def shown(run: RunResult, width: int, terminal: bool = True) -> str:

@@ -10,7 +10,7 @@ import pytest
 from report import background, pairs
 from report.headline import caveats, claims
 from report.rows import groups
-from serveoff.contract import RunResult
+from serveoff.results import RunResult
 
 
 def run_of(make: Any, served: tuple[str, str], proven: str) -> RunResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from report import wording
-from serveoff.contract import ProfileChoice
+from serveoff.results import ProfileChoice
 
 
 @pytest.mark.parametrize(("us", "text"), [(None, "-"), (0, "0.000"), (412, "0.412"), (1_704, "1.704"), (12_345_678, "12,345.678")])

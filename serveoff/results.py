@@ -1,0 +1,178 @@
+"""The files of a load test: what it is told (a plan, a job for each load process), and what it found. Strict, as `serveoff.contract` is.
+
+Units stand in the names (`_s` seconds, `_us` microseconds, `_bytes`, `_rps` requests per second).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from serveoff.contract import HostFacts, Manifest, Parity, Skip, Struct, Target, TrainingRecord, TwinProof
+
+WRONG_ANSWER = "wrong answer"
+"""The error class of the sampled replies that are not the source model's."""
+
+
+class ProfileChoice(Struct, frozen=True, kw_only=True):
+    """A load profile and its options, e.g. `constant` with `rate_rps=200`."""
+
+    name: str
+    options: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class LoadPlan(Struct, frozen=True, kw_only=True):
+    """The load that every (target, protocol) gets."""
+
+    profiles: tuple[ProfileChoice, ...]
+    warmup_s: float
+    timeout_s: float
+    seed: int
+    rounds: int = 1
+    """How often each (target, protocol, profile) is measured, in an order that is shuffled anew in each round."""
+    warmup_limit_s: float = 1.5
+    """The warm-up lasts `warmup_s`, and then until the figures are steady, but not longer than this."""
+    load_processes: int = 1
+    strict: bool = False
+    """The validity limits for a quiet machine of one's own, instead of those that a busy one can meet."""
+
+
+class CellJob(Struct, frozen=True, kw_only=True):
+    """What one Locust process is told: one profile on one protocol of one target. `payloads` is relative to the job's file.
+
+    It loads share number `share` (from 0) of `shares`: the connections and the due times are dealt out among so many processes.
+    """
+
+    schema: int = 1
+    target: Target
+    protocol: str
+    profile: ProfileChoice
+    plan: LoadPlan
+    payloads: str
+    share: int = 0
+    shares: int = 1
+
+
+class Interval(Struct, frozen=True, kw_only=True):
+    """One second of a run; `start_s` counts from the start of the measured window."""
+
+    start_s: float
+    requests: int
+    errors: int
+    latency_hdr: str
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What else happened on this machine inside the measured window. CPU figures are cores: 1.0 is one core all the time.
+
+    None where it could not be known: no such counter here, or a target whose processes this host does not see.
+    """
+
+    client_cpu_peak: float
+    """The busiest second of the busiest load process."""
+    hub_lag_p99_us: float
+    """How late a load process got round to what was to be done, asked every 10 ms."""
+    target_cpu: float | None = None
+    other_cpu: float | None = None
+    """What neither the target nor the load used."""
+    idle_cpu: float | None = None
+    waiting: float | None = None
+    """The share of their time that threads of the target and of the load were ready to run, and waited for a free core."""
+    stolen_cpu: float | None = None
+    """The share of all cores' time that the hypervisor gave to others."""
+
+
+class Measurement(Struct, frozen=True, kw_only=True):
+    """What the load processes saw inside the measured window.
+
+    `*_hdr` are HdrHistogram V2 blobs (base64, compressed) of microseconds, successful requests only. `latency` counts from when a
+    request was due, `service` from when it was sent; in a closed loop they are the same.
+    """
+
+    schema: int = 1
+    window_s: float
+    cut_s: tuple[float, float]
+    """Seconds cut off at the start (warm-up included) and at the end."""
+    requests: int
+    errors: dict[str, int]
+    error_texts: dict[str, str]
+    """Error class -> the first text seen."""
+    unsent: int
+    """Requests that were due in the window and could not be sent before the load ended (0.2 s after the window)."""
+    offered_rps: float | None
+    """None in a closed loop."""
+    throughput_rps: float
+    """Successful replies per second."""
+    connections: int
+    latency_hdr: str
+    service_hdr: str
+    intervals: tuple[Interval, ...]
+    client_cpu: float
+    """CPU seconds per second of the busiest load process: near 1.0 the client is the limit."""
+    raw: str
+    """The file of raw records, relative to the run's directory."""
+    load_processes: int = 1
+    sampled: int = 0
+    """How many replies were compared with the source model's: the error class WRONG_ANSWER counts among these only."""
+    warmed_up: bool | None = None
+    """Whether the figures were steady when the warm-up ended; False: it had reached its limit."""
+    surroundings: Surroundings | None = None
+
+
+class Probe(Struct, frozen=True, kw_only=True):
+    """One step of a profile that chooses its next load by what it has seen (`capacity`, `sweep`). None: nothing was measured."""
+
+    profile: ProfileChoice
+    measurement: Measurement | None
+    verdict: Literal["VALID", "INVALID"]
+    reasons: tuple[str, ...]
+    kept: bool | None
+    """Whether the profile's objective was kept; None where it has none, or where the probe is void."""
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """A target, a protocol, a profile, a round, and what was measured. `measurement` is None when nothing could be.
+
+    A void round is repeated: the repetition is another cell of the same `round`, with the next `attempt`.
+    """
+
+    target: Target
+    manifest: Manifest
+    protocol: str
+    encoding: str
+    profile: ProfileChoice
+    payload_bytes: int
+    reply_bytes: int
+    live_check: Parity
+    measurement: Measurement | None
+    verdict: Literal["VALID", "INVALID"]
+    reasons: tuple[str, ...]
+    round: int = 1
+    attempt: int = 1
+    probes: tuple[Probe, ...] = ()
+    """Every step of a profile that takes several; `measurement` is then that of the step that is its result."""
+    capacity_rps: float | None = None
+    """The result of the profile `capacity`: the highest arrival rate that kept the objective, twice."""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether an answer was not the source model's, before the load or under it."""
+        before = bool(self.live_check.checks) and not self.live_check.passed
+        return before or (self.measurement is not None and WRONG_ANSWER in self.measurement.errors)
+
+
+class RunResult(Struct, frozen=True, kw_only=True):
+    """One load test: everything the report needs."""
+
+    schema: int = 1
+    run_id: str
+    serveoff_version: str
+    created_at: str
+    seconds: float
+    plan: LoadPlan
+    host: HostFacts
+    cells: tuple[Cell, ...]
+    skips: tuple[Skip, ...]
+    training: tuple[TrainingRecord, ...]
+    twins: tuple[TwinProof, ...]
