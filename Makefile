@@ -11,12 +11,12 @@ MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call op
 PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
 
 # Every target is a command, none is a file: folders are called export/ and loadtests/, too.
-.PHONY: help setup models train export serve loadtest report compare ui status stop doctor test test-slow check format protos clean
+.PHONY: help setup models train tensorboard export serve loadtest report compare ui status stop doctor test test-slow check format protos clean
 # `make -j export serve` keeps its order: each command needs what the one before made.
 .NOTPARALLEL:
 
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with everything in it (once; every other target does it when needed)
 
@@ -33,6 +33,9 @@ models: $(STAMP) ## List the models and what can be made of them
 
 train: $(STAMP) ## Train in PyTorch and Keras, prove the twins equal
 	@$(RUN) train $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(ARGS)
+
+tensorboard: $(STAMP) ## Show the curves of the training in TensorBoard
+	@$(BIN)/tensorboard --logdir "$${SERVEOFF_WORKSPACE:-workspace}/training/tensorboard" $(ARGS)
 
 export: $(STAMP) ## Export to every format, each proved equal to its source
 	@$(RUN) export $(MATRIX) $(ARGS)

@@ -1,67 +1,59 @@
-"""One framework's share of a training, in a process of its own: train, then answer the samples with the canonical weights.
+"""One framework's share of a training, in a process of its own: train from each seed, then answer the samples with the twins' weights.
 
-Prints one line `@epoch NUMBER ACCURACY` an epoch: the parent shows the progress.
+Prints one line `@epoch NUMBER ACCURACY` an epoch, numbered through all seeds: the parent shows the progress.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import time
+import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from serveoff import artifacts, host, parity, reference, storage
-from serveoff.contract import Framework, TrainingRecord
+from serveoff import reference
+from serveoff.errors import ServeoffError
 from serveoff.plugins import ModelSpec, Tensors
 from serveoff.registry import MODELS, load_module
 
 from . import weights as weight_files
+from .training import Progress, Training, initial_weights
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--framework", required=True)
+    parser.add_argument("--first", required=True, help="the framework that makes the initial weights, and whose result is the twins'")
     parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--curves", type=Path, required=True, help="where TensorBoard's event files go")
     parser.add_argument("--epochs", type=int, required=True, help="0: do not train, only answer the samples")
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--canonical", action="store_true", help="these weights become the twins'")
+    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="the first one's result is the twins'")
     args = parser.parse_args()
     spec = MODELS.load(args.model)
-    framework = load_module(f"models.frameworks.{args.framework}")
-    if args.epochs:
-        _train(spec, framework, args)
-    _answer(spec, framework, args)
+    try:
+        if args.epochs:
+            _train(spec, args)
+        _answer(spec, load_module(f"models.frameworks.{args.framework}"), args)
+    except ServeoffError as error:
+        sys.exit(f"{error.message}\n{error.hint}")
 
 
-def _train(spec: ModelSpec, framework: Any, args: argparse.Namespace) -> None:
-    data, curve = spec.dataset(), list[float]()
+def _train(spec: ModelSpec, args: argparse.Namespace) -> None:
+    trainers = load_module(f"models.trainers.{args.framework}")
+    training = Training(args.model, args.framework, spec, trainers, args.checkpoint, args.curves)
+    for number, seed in enumerate(args.seeds):
+        start = initial_weights(args.checkpoint, seed)
+        if args.framework == args.first and not start.exists():
+            weight_files.save(start, trainers.initial(spec, seed))
 
-    def on_epoch(scores: Any) -> None:
-        curve.append(parity.accuracy(data.eval_labels, scores(data.eval_inputs)))
-        print(f"@epoch {len(curve)} {curve[-1]:.4f}", flush=True)  # noqa: T201 - the parent reads it
+        def on_epoch(progress: Progress, before: int = number * args.epochs) -> None:
+            print(f"@epoch {before + progress.epochs} {progress.validation_curve[-1]:.4f}", flush=True)  # noqa: T201 - the parent reads it
 
-    started = time.monotonic()
-    weights = framework.train(spec, data, args.epochs, args.seed, on_epoch)
-    seconds = time.monotonic() - started
-    path = args.checkpoint / f"weights-{args.framework}.safetensors"
-    weight_files.save(path, weights)
-    if args.canonical:
-        weight_files.save(args.checkpoint / "weights.safetensors", weights)
-    record = TrainingRecord(
-        model=args.model,
-        framework=cast("Framework", args.framework),
-        epochs=args.epochs,
-        seed=args.seed,
-        seconds=seconds,
-        parameters=sum(int(value.size) for value in weights.values()),
-        metric="accuracy",
-        validation_curve=tuple(curve),
-        weights_sha256=artifacts.digest(path),
-        host=host.facts(),
-    )
-    storage.write(args.checkpoint / f"training-{args.framework}.json", record)
+        training.run(seed, args.epochs, args.first, on_epoch)
+    if args.framework == args.first:
+        trained = weight_files.load(args.checkpoint / f"weights-{args.framework}-{args.seeds[0]}.safetensors")
+        weight_files.save(args.checkpoint / "weights.safetensors", trained)
 
 
 def _answer(spec: ModelSpec, framework: Any, args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The tables of what stands behind the numbers: skips, training, twins, exports, the load and the machine."""
+"""The tables of what stands behind the numbers: skips, twins, exports, the load and the machine."""
 
 from __future__ import annotations
 
@@ -58,30 +58,6 @@ def _metric(manifest: Manifest) -> Value:
         return Value("not gated")
     text = f"{wording.clean(gate.name)} {gate.artifact:.4f} of {gate.source:.4f}"
     return Value(text, mark="good" if gate.passed else "bad")
-
-
-def training(result: RunResult) -> Table:
-    return Table(
-        title="Training",
-        columns=columns(
-            ("model", "framework", "epochs", "time", "metric", "last value", "parameters", "seed"),
-            numeric=("epochs", "time", "last value", "parameters", "seed"),
-        ),
-        lines=tuple(
-            line(
-                wording.clean(t.model),
-                t.framework,
-                number(wording.count(t.epochs), t.epochs),
-                number(wording.seconds(t.seconds), t.seconds),
-                wording.clean(t.metric),
-                number(f"{t.validation_curve[-1]:.4f}", t.validation_curve[-1]) if t.validation_curve else number(wording.NOTHING, None),
-                number(wording.count(t.parameters), t.parameters),
-                number(str(t.seed), t.seed),
-            )
-            for t in weights.training(result)
-        ),
-        empty="No training record of these weights came with this run.",
-    )
 
 
 def twins(result: RunResult) -> Table:

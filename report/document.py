@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serveoff.results import RunResult
 
-from . import background, wording
+from . import background, training, weights, wording
 from .headline import Claim, caveats, claims
 from .measured import conditions, measured
 from .rows import Group, groups
@@ -31,6 +31,7 @@ class Document:
     caveats: tuple[str, ...]
     sections: tuple[Section, ...]
     skipped: Table
+    training: tuple[Table, ...]
     background: tuple[Table, ...]
 
 
@@ -57,10 +58,10 @@ def document(result: RunResult) -> Document:
         caveats=tuple(caveats(found)),
         sections=tuple(Section(group, measured(group)) for group in found),
         skipped=background.skipped(result),
+        training=training.tables(weights.training(result)),
         background=(
             background.exports(result),
             background.twins(result),
-            background.training(result),
             conditions(found),
             background.load(result),
             background.host(result),

@@ -21,7 +21,8 @@ def markdown(document: Document) -> str:
     parts = [f"# {document.title}", escape(document.facts), "## Which to ship", _answers(document)]
     parts += ["## Measured", "Rows are compared within one load profile and one encoding class only, and sorted by p99."]
     parts += [_table(section.table, heading="###") for section in document.sections] or ["Nothing was measured."]
-    parts += [_table(document.skipped), *(_table(table) for table in document.background)]
+    parts += [_table(document.skipped), "## Training", *(_table(table, heading="###") for table in document.training)]
+    parts += [_table(table) for table in document.background]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks no host for anything: plotly, style, script and data are inside it."""
+"""Each report is one HTML file that asks no host for anything: plotly, style, script and data are inside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from serveoff.results import RunResult
 
-from . import wording
+from . import weights, wording
 from .document import Document
+from .plots.curves import curves_figures
 from .plots.distribution import distribution_figure
 from .plots.figure import Figure, looks
 from .plots.seconds import seconds_figure
@@ -19,7 +20,22 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(document: Document, result: RunResult) -> str:
-    """The whole file. Every text is escaped, and the page's own policy lets only these two scripts run and nothing be fetched."""
+    """The report of a run."""
+    groups = [section.group for section in document.sections]
+    styles = looks(groups)
+    figures: list[list[Figure | None]] = [[distribution_figure(group, styles), seconds_figure(group, styles)] for group in groups]
+    return render(
+        "report.html",
+        document=document,
+        title=wording.clean(result.run_id),
+        throughput=throughput_figures(groups, styles),
+        sections=[(section, [f for f in drawn if f is not None]) for section, drawn in zip(document.sections, figures, strict=True)],
+        training_figures=curves_figures(weights.training(result)),
+    )
+
+
+def render(template: str, **content: object) -> str:
+    """A whole file. Every text is escaped, and the page's own policy lets only these two scripts run and nothing be fetched."""
     import jinja2
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -33,18 +49,12 @@ def page(document: Document, result: RunResult) -> str:
         keep_trailing_newline=True,
     )
     plotly, script = get_plotlyjs(), _text("report.js")
-    groups = [section.group for section in document.sections]
-    styles = looks(groups)
-    figures: list[list[Figure | None]] = [[distribution_figure(group, styles), seconds_figure(group, styles)] for group in groups]
-    return environment.get_template("report.html").render(
-        document=document,
-        run_id=wording.clean(result.run_id),
+    return environment.get_template(template).render(
         policy=_policy(plotly, script),
-        throughput=throughput_figures(groups, styles),
-        sections=[(section, [f for f in drawn if f is not None]) for section, drawn in zip(document.sections, figures, strict=True)],
         style=Markup(_text("report.css")),  # noqa: S704 - our own file
         plotly=Markup(plotly),  # noqa: S704 - the installed package's file
         script=Markup(script),  # noqa: S704 - our own file
+        **content,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -17,11 +20,24 @@ _GAP = 2
 
 def show(document: Document, console: Console) -> None:
     """Draw it. Columns that do not fit are left out, least important first, and that is said; a pipe or a file gets all of them."""
+    with _unbounded(console):
+        _show(document, console)
+
+
+def draw(table: Table, console: Console) -> None:
+    """One table, in the same way."""
+    with _unbounded(console):
+        _table(table, console)
+
+
+@contextmanager
+def _unbounded(console: Console) -> Iterator[None]:
+    """A pipe or a file is as wide as it must be."""
     width = console.width
     if not console.is_terminal:
         console.width = _UNBOUNDED
     try:
-        _show(document, console)
+        yield
     finally:
         console.width = width
 

@@ -48,13 +48,20 @@ def compare(baseline: Sequence[Round], candidate: Sequence[Round], metric: Metri
 
 def judge(comparisons: Sequence[Comparison]) -> list[Word]:
     """A word for each. They are judged together (Holm), so that all words together are wrong in at most 5% of runs of equals."""
-    known = sorted((c.ratio.p, index) for index, c in enumerate(comparisons) if c.ratio is not None)
-    words: list[Word] = ["not judged" if c.ratio is None else "no difference shown" for c in comparisons]
+    shown = holm([c.ratio.p if c.ratio else None for c in comparisons])
+    unshown: list[Word] = ["not judged" if c.ratio is None else "no difference shown" for c in comparisons]
+    return [_word(c) if real else word for c, real, word in zip(comparisons, shown, unshown, strict=True)]
+
+
+def holm(ps: Sequence[float | None]) -> list[bool]:
+    """Which differences are shown, judged together; None is one that cannot be judged."""
+    known = sorted((p, index) for index, p in enumerate(ps) if p is not None)
+    shown = [False] * len(ps)
     for place, (p, index) in enumerate(known):
         if p * (len(known) - place) > WRONG_AT_MOST:
             break
-        words[index] = _word(comparisons[index])
-    return words
+        shown[index] = True
+    return shown
 
 
 def _word(comparison: Comparison) -> Word:

@@ -7,6 +7,7 @@ Units stand in the names (`_s` seconds, `_us` microseconds, `_bytes`, `_rps` req
 
 from __future__ import annotations
 
+import statistics
 from typing import Literal
 
 import msgspec
@@ -108,7 +109,7 @@ class Parity(Struct, frozen=True, kw_only=True):
 
 
 class TrainingRecord(Struct, frozen=True, kw_only=True):
-    """One framework's training of one model."""
+    """One framework's training of one model from one seed. The curves have a value for each epoch."""
 
     schema: int = 1
     model: str
@@ -121,6 +122,23 @@ class TrainingRecord(Struct, frozen=True, kw_only=True):
     validation_curve: tuple[float, ...]
     weights_sha256: str
     host: HostFacts
+    loss_curve: tuple[float, ...] = ()
+    """The mean training loss of a row."""
+    epoch_s: tuple[float, ...] = ()
+    """The training alone, without the validation."""
+    rows: int = 0
+    """Training rows of an epoch."""
+    batch_size: int = 0
+    initial_from: Framework | None = None
+    """Whose initialiser made the weights that every framework started from; None: each framework's own."""
+    initial_sha256: str = ""
+    resumed_after: tuple[int, ...] = ()
+    """The epochs after which it was interrupted."""
+
+    @property
+    def rows_per_s(self) -> float | None:
+        """Of the median epoch: the first one also compiles, and so does the one after an interruption."""
+        return self.rows / statistics.median(self.epoch_s) if self.epoch_s else None
 
 
 class TwinProof(Struct, frozen=True, kw_only=True):

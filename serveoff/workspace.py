@@ -1,6 +1,7 @@
 """Where things lie on disk. `SERVEOFF_WORKSPACE` moves the whole; the default is `workspace/` in the current directory.
 
-checkpoints/MODEL/      training-FRAMEWORK.json, weights.safetensors, twin.json, reference-FRAMEWORK.npz
+checkpoints/MODEL/      training-FRAMEWORK-SEED.json, weights.safetensors, twin.json (written last), reference-FRAMEWORK/CASE.npz
+training/               report.html, tensorboard/MODEL/FRAMEWORK-SEED/
 artifacts/ARTIFACT_ID/  manifest.json (written last), serve/<version>/..., reference.npz, command.sh, export.log
 targets/TARGET_ID/      target.json, launch.json, log.txt, and the files the server was given
 runs/RUN_ID/            run.json, report.html, report.md, raw records and Locust logs
@@ -24,6 +25,10 @@ class Workspace:
 
     def checkpoint(self, model: str) -> Path:
         return self.root / "checkpoints" / model
+
+    @property
+    def training(self) -> Path:
+        return self.root / "training"
 
     @property
     def artifacts(self) -> Path:

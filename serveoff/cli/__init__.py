@@ -13,7 +13,7 @@ from rich.console import Console as RichConsole
 from serveoff import __version__, storage
 from serveoff.errors import ServeoffError
 
-from . import build, compare, doctor, load, serve
+from . import build, compare, doctor, load, serve, train
 from .settings import Settings, read_config
 
 _GLOBAL_FLAGS = ("--json", "--debug", "--quiet")
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (build, serve, load, compare, doctor):
+for module in (build, train, serve, load, compare, doctor):
     module.register(app)
 
 

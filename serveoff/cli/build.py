@@ -1,4 +1,4 @@
-"""`serveoff models`, `train`, `export`."""
+"""`serveoff models`, `export`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from .settings import Formats, Frameworks, Models, Precisions, select, settings,
 
 def register(app: typer.Typer) -> None:
     app.command("models")(models)
-    app.command("train")(train)
     app.command("export")(export)
 
 
@@ -53,44 +52,6 @@ def models(context: typer.Context) -> None:
         return shown
 
     settings(context).emit({"models": rows, "formats": formats}, tables)
-
-
-def train(
-    context: typer.Context,
-    model: Models = None,
-    framework: Frameworks = None,
-    epochs: int = typer.Option(20, min=1, help="Passes over the training data."),
-    seed: int = typer.Option(0, help="Seed of the initial weights and of the order of the batches."),
-) -> None:
-    """Train in both frameworks, and prove the twins equal.
-
-    Twins: one architecture with one set of weights, built in each framework.
-    """
-    shared = settings(context)
-    selection = select(models=model, frameworks=framework)
-    stage = load_module("models.train")
-    with at_work(shared.workspace, "train"):
-        records, twins = stage.train(selection, shared.workspace, shared.console, epochs, seed)
-
-    def tables() -> Any:
-        trained = table("Training", "model", "framework", ">parameters", ">epochs", ">seconds", ">validation accuracy")
-        for r in records:
-            trained.add_row(r.model, r.framework, f"{r.parameters:,}", str(r.epochs), f"{r.seconds:.1f}", f"{r.validation_curve[-1]:.2%}")
-        equal = table("Twins", "model", "weights from", ">max abs difference", ">allowed", "verdict")
-        for t in twins:
-            gate = t.parity
-            compared = (
-                f"{gate.max_abs:.2e}",
-                f"{gate.tolerance.atol:g} + {gate.tolerance.rtol:g}*|x|",
-                "equal" if gate.passed else gate.reason,
-            )
-            equal.add_row(t.model, t.weights_from, *(compared if gate else ("-", "-", "one framework only")))
-        return trained, equal
-
-    shared.emit({"training": records, "twins": twins}, tables)
-    unequal = [f"{t.model}: {t.parity.reason}" for t in twins if t.parity is not None and not t.parity.passed]
-    if unequal:
-        raise GateError("the twins do not compute the same: " + "; ".join(unequal), hint="compare the two builds in models/zoo")
 
 
 def export(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.train import prove_twins, read_records
-from serveoff import reference, storage
+from serveoff import artifacts, reference, storage
 from serveoff.contract import TwinProof
 from serveoff.workspace import Workspace
 
@@ -23,7 +23,12 @@ def test_both_frameworks_learn_and_the_twins_are_equal(exported: Workspace) -> N
         first, last = record.validation_curve
         assert 0.3 < first < last, "two epochs are enough to see it learn"
         assert record.parameters == sum(v for v in (16 * 9 + 16, 32 * 16 * 9 + 32, 512 * 64 + 64, 64 * 10 + 10))
-        assert record.seconds > 0
+        assert record.seconds > sum(record.epoch_s) > 0
+        assert record.initial_from == "pytorch"
+        assert record.loss_curve[1] < record.loss_curve[0]
+    keras, pytorch = records
+    assert keras.initial_sha256 == pytorch.initial_sha256 == artifacts.digest(folder / "initial-0.safetensors")
+    assert keras.loss_curve == pytest.approx(pytorch.loss_curve, rel=1e-3), "the same weights and batches: the same losses"
     proof = storage.read(folder / "twin.json", TwinProof)
     assert proof.weights_from == "pytorch"
     assert proof.parity is not None

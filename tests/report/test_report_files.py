@@ -106,7 +106,7 @@ def test_reasons_errors_and_skips_are_said(report: tuple[str, Page], where: int)
 
 def test_training_twins_exports_load_and_machine_are_told(report: tuple[str, Page]) -> None:
     markdown = report[0]
-    assert row_of(markdown, "## Training", "pytorch") == ["digits_cnn", "pytorch", "20", "4.50 s", "accuracy", "0.9861", "9,930", "7"]
+    assert row_of(markdown, "### Accuracy", "pytorch") == ["digits_cnn", "pytorch", "7", "20", "98.61%", "4.50 s", "-", "9,930", "its own"]
     assert row_of(markdown, "## Twins", "digits_cnn")[:3] == ["digits_cnn", "pytorch", "pass 9.5e-7"]
     assert row_of(markdown, "## Exports", "onnx")[4:7] == ["3.25 s", "560 kB", "pass 1.2e-6"]
     assert row_of(markdown, "## Load", "profiles")[1] == "closed, 8 users, 8 s; constant, 200/s, 32 connections, 8 s"
@@ -137,7 +137,7 @@ def test_the_page_fetches_nothing_and_runs_only_its_own_scripts(report: tuple[st
 
 def test_every_figure_is_one_that_plotly_draws(report: tuple[str, Page]) -> None:
     figures = report[1].figures
-    assert len(figures) == 2 + 4 * 2
+    assert len(figures) == 2 + 4 * 2 + 1
     for figure in figures:
         go.Figure(figure)
 
@@ -183,7 +183,7 @@ def test_rows_without_a_single_success_still_report(make: Any, tmp_path: Path) -
     cell = make.cell("torchserve", make.manifest("pytorch", "onnx"), "torchserve_rest", make.CONSTANT, failed, ("errors: 100 %",))
     markdown, page = written(make.run([cell]), tmp_path)
     assert row_of(markdown, "### digits_cnn: constant, 200/s, json", "torchserve")[5:12] == ["-", "-", "-", "-", "0.0", "200", "50 [1]"]
-    assert len(page.figures) == 1
+    assert len(page.figures) == 1 + 1, "throughput, and the training's curves"
 
 
 def test_a_damaged_histogram_names_its_row(make: Any, tmp_path: Path) -> None:

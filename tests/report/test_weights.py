@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from report import background, pairs
+from report import background, pairs, weights
 from report.headline import caveats, claims
 from report.rows import groups
 from serveoff.results import RunResult
@@ -33,7 +33,7 @@ def test_the_same_weights_are_compared(make: Any) -> None:
     assert [bool(claim.answer) for claim in claims(groups(run))] == [True]
     assert not any("compares checkpoints" in said for said in caveats(groups(run)))
     assert len(background.twins(run).lines) == 1
-    assert len(background.training(run).lines) == 2, "the other framework was trained for the comparison, too"
+    assert len(weights.training(run)) == 2, "the other framework was trained for the comparison, too"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_other_weights_are_said_at_the_top_and_support_no_claim(
     assert why in first
     assert [(claim.answer, why in claim.evidence[0]) for claim in claims(groups(run))] == [("", True)]
     assert len(background.twins(run).lines) == proofs
-    assert len(background.training(run).lines) == 2 * proofs
+    assert len(weights.training(run)) == 2 * proofs
 
 
 def test_two_targets_of_other_weights_are_compared_with_a_note(make: Any) -> None:
