@@ -77,7 +77,8 @@ def reasons(measurement: Measurement, wrong: Sequence[str] = ()) -> list[str]:
     if errors > LARGEST_ERROR_SHARE * requests:
         worst = max(failed, key=lambda kind: failed[kind])
         text = measurement.error_texts.get(worst, "")
-        found.append(f"{errors} of {requests} requests failed ({errors / requests:.1%}), most with {worst}" + (f": {text}" if text else ""))
+        most = f"most of them {worst}" if len(failed) > 1 else worst
+        found.append(f"{errors} of {requests} requests failed ({errors / requests:.1%}): {most}" + (f", first {text}" if text else ""))
     offered = requests + measurement.unsent
     if measurement.unsent and requests < SMALLEST_DELIVERED_SHARE * offered:
         found.append(

@@ -28,6 +28,7 @@ from serveoff.contract import (
     TensorSpec,
     Tolerance,
 )
+from serveoff.results import ErrorClass
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -209,6 +210,10 @@ class WireProtocol(Protocol):
     def encode(self, manifest: Manifest, endpoint: Endpoint, inputs: Tensors) -> bytes: ...
 
     def decode(self, manifest: Manifest, reply: bytes) -> dict[str, Array]: ...
+
+    def meaning(self, status: str, text: str) -> ErrorClass:
+        """What an error reply of this server means: its status (`503`, `UNAVAILABLE`), and where that is ambiguous its words."""
+        ...
 
 
 __all__: Sequence[str] = [

@@ -5,13 +5,15 @@ Units stand in the names (`_s` seconds, `_us` microseconds, `_bytes`, `_rps` req
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from serveoff.contract import HostFacts, Manifest, Parity, Skip, Struct, Target, TrainingRecord, TwinProof
 
-WRONG_ANSWER = "wrong answer"
+ErrorClass = Literal["client's fault", "overload", "server fault", "timeout", "refused", "connection lost", "wrong answer"]
+"""What a failed request means. `refused`: nobody took the connection; `connection lost`: it ended before the whole reply was there."""
+WRONG_ANSWER: Final = "wrong answer"
 """The error class of the sampled replies that are not the source model's."""
 
 
@@ -96,8 +98,9 @@ class Measurement(Struct, frozen=True, kw_only=True):
     """Seconds cut off at the start (warm-up included) and at the end."""
     requests: int
     errors: dict[str, int]
+    """`ErrorClass` -> how many."""
     error_texts: dict[str, str]
-    """Error class -> the first text seen."""
+    """Error class -> the first text seen; what a server said stands after its own number: `http-503: ...`."""
     unsent: int
     """Requests that were due in the window and could not be sent before the load ended (0.2 s after the window)."""
     offered_rps: float | None

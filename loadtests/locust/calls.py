@@ -10,12 +10,17 @@ from ..handover import Payloads
 
 
 class CallError(Exception):
-    """A request without a good reply. `kind` is its error class (few, stable), `text` what was said."""
+    """A request without a good reply. `kind` is what happened (few, stable; see `loadtests.meanings`), `text` what was said."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(f"{kind}: {text}")
         self.kind = kind
         self.text = text
+
+    @property
+    def words(self) -> str:
+        """The text, after the server's own number where it is the server that speaks: `http-503: ...`."""
+        return str(self) if "-" in self.kind else self.text
 
 
 class Client(Protocol):

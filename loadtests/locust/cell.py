@@ -63,7 +63,7 @@ def _conclude(environment: Environment, session: Session, directory: Path) -> No
         unsent=session.unsent,
         connections=session.joined,
         error_classes=tuple(errors),
-        error_texts={kind: error.text for kind, error in errors.items()},
+        error_texts={meaning: error.words for meaning, error in errors.items()},
         cpu=meter.cpu,
         cpu_peak=meter.cpu_peak,
         hub_lag_p99_us=meter.hub_lag_p99_us,

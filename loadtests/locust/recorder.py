@@ -6,6 +6,8 @@ import math
 import random
 from array import array
 
+from serveoff.results import ErrorClass
+
 from ..handover import Answer, Answers, Columns
 from .calls import CallError
 
@@ -17,15 +19,15 @@ class Recorder:
         self._keep = keep
         self._due, self._sent, self._done = array("q"), array("q"), array("q")
         self._outcome, self._user, self._bytes = array("B"), array("H"), array("I")
-        self._codes: dict[str, int] = {}
-        self.first_errors: dict[str, CallError] = {}
+        self._codes: dict[ErrorClass, int] = {}
+        self.first_errors: dict[ErrorClass, CallError] = {}
         """Error class -> the first error of it, in the order of the outcome codes."""
 
-    def outcome_of(self, error: CallError) -> int:
-        if error.kind not in self._codes:
-            self._codes[error.kind] = len(self._codes) + 1
-            self.first_errors[error.kind] = error
-        return self._codes[error.kind]
+    def outcome_of(self, meaning: ErrorClass, error: CallError) -> int:
+        if meaning not in self._codes:
+            self._codes[meaning] = len(self._codes) + 1
+            self.first_errors[meaning] = error
+        return self._codes[meaning]
 
     def add(self, due_ns: int, sent_ns: int, done_ns: int, outcome: int, user: int, reply_bytes: int) -> None:
         if not self._keep:

@@ -15,8 +15,10 @@ from locust import User, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from serveoff.results import CellJob
+from serveoff.registry import PROTOCOLS
+from serveoff.results import CellJob, ErrorClass
 
+from .. import meanings
 from ..handover import Payloads
 from ..profiles import Load
 from .calls import CallError, Client, client_for
@@ -28,7 +30,7 @@ from .warmup import warm_up
 TAIL_NS = 200_000_000
 """The load goes on this long after the window, so that its last requests see the same load as the others, and are sent. It is cut off."""
 _FOREVER_NS = 1 << 62
-_UNREACHABLE = frozenset({"connection", "grpc-UNAVAILABLE"})
+_UNREACHABLE = ("refused", "connection lost")
 _RETRY_S = 0.05
 _SAMPLE_SIZE = 32
 
@@ -44,6 +46,7 @@ class Session:
     ) -> None:
         self.endpoint = next(e for e in job.target.endpoints if e.protocol == job.protocol)
         self.payloads, self.load, self.recorder = payloads, load, recorder
+        self._wire = PROTOCOLS.load(job.protocol)
         self.timeout_s = job.plan.timeout_s
         self.name = f"{job.target.id} {job.protocol}"
         self.sample = AnswerSample(_SAMPLE_SIZE, job.plan.seed)
@@ -99,8 +102,7 @@ class Session:
             self._drive_open(self._schedule, environment, user, client)
             return
         while time.monotonic_ns() < self.stop_ns:
-            error = self._request(environment, user, client, next(self._numbers), None)
-            if error is not None and error.kind in _UNREACHABLE:
+            if self._request(environment, user, client, next(self._numbers), None) in _UNREACHABLE:
                 gevent.sleep(_RETRY_S)  # nobody is there: asking without a pause would only burn the processor
 
     def _drive_open(self, schedule: Schedule, environment: Environment, user: int, client: Client) -> None:
@@ -122,9 +124,9 @@ class Session:
             self._alarms.remove(alarm)
             alarm.close()
 
-    def _request(self, environment: Environment, user: int, client: Client, number: int, due_ns: int | None) -> CallError | None:
+    def _request(self, environment: Environment, user: int, client: Client, number: int, due_ns: int | None) -> ErrorClass | None:
         payload = number % len(self.payloads.bodies)
-        error, reply, outcome = None, b"", 0
+        error, meaning, reply, outcome = None, None, b"", 0
         sent_ns = time.monotonic_ns()
         try:
             reply = client.call(payload)
@@ -134,7 +136,8 @@ class Session:
         if error is None:
             self.sample.offer(payload, reply)
         else:
-            outcome = self.recorder.outcome_of(error)
+            meaning = meanings.of(self._wire, error.kind, error.text)
+            outcome = self.recorder.outcome_of(meaning, error)
         due_ns = sent_ns if due_ns is None else due_ns
         self.recorder.add(due_ns, sent_ns, done_ns, outcome, user, len(reply))
         environment.events.request.fire(  # type: ignore[no-untyped-call]
@@ -142,10 +145,10 @@ class Session:
             name=self.name,
             response_time=(done_ns - due_ns) / 1e6,
             response_length=len(reply),
-            exception=None if error is None else self.recorder.first_errors[error.kind],  # one text per class: Locust counts by text
+            exception=None if meaning is None else self.recorder.first_errors[meaning],  # one text per class: Locust counts by text
             context={},
         )
-        return error
+        return meaning
 
     def _watch(self) -> None:
         while True:

@@ -9,7 +9,10 @@ from google.protobuf.message import DecodeError
 
 from serveoff.contract import SIGNATURE
 from serveoff.plugins import WireProtocol
+from serveoff.results import ErrorClass
 from serveoff.wire import tensors, tfs_pb2
+
+from .. import meanings
 
 if TYPE_CHECKING:
     from serveoff.contract import Endpoint, Manifest
@@ -42,6 +45,9 @@ class TfsGrpc:
         if not outputs:
             raise ValueError("the reply has no outputs")
         return {name: tensors.read(tensor) for name, tensor in outputs.items()}
+
+    def meaning(self, status: str, text: str) -> ErrorClass:
+        return meanings.tfserving(status, text)
 
 
 PROTOCOL: WireProtocol = TfsGrpc()

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from serveoff.plugins import WireProtocol
+from serveoff.results import ErrorClass
 
+from .. import meanings
 from ..rows import rows_from_json, rows_json
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ class TfsRest:
 
     def decode(self, manifest: Manifest, reply: bytes) -> dict[str, Array]:
         return rows_from_json(manifest, reply)
+
+    def meaning(self, status: str, text: str) -> ErrorClass:
+        return meanings.tfserving(status, text)
 
 
 PROTOCOL: WireProtocol = TfsRest()

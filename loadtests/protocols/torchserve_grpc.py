@@ -11,6 +11,9 @@ from typing import Literal
 
 from serveoff.contract import Endpoint, Manifest
 from serveoff.plugins import Array, Tensors, WireProtocol
+from serveoff.results import ErrorClass
+
+from .. import meanings
 
 _NPY = b"\x93NUMPY"
 
@@ -63,6 +66,9 @@ class TorchServeGrpc:
         if rest := source.read():
             raise ValueError(f"the reply has {len(rest)} bytes after its {len(outputs)} outputs")
         return outputs
+
+    def meaning(self, status: str, text: str) -> ErrorClass:
+        return meanings.torchserve(status, text)
 
 
 PROTOCOL: WireProtocol = TorchServeGrpc()

@@ -8,7 +8,9 @@ from urllib.parse import quote
 
 from serveoff.contract import Endpoint, Manifest
 from serveoff.plugins import Array, Tensors, WireProtocol
+from serveoff.results import ErrorClass
 
+from .. import meanings
 from ..rows import rows_from_json, rows_json
 
 
@@ -25,6 +27,9 @@ class TorchServeRest:
 
     def decode(self, manifest: Manifest, reply: bytes) -> dict[str, Array]:
         return rows_from_json(manifest, reply)
+
+    def meaning(self, status: str, text: str) -> ErrorClass:
+        return meanings.torchserve(status, text)
 
 
 PROTOCOL: WireProtocol = TorchServeRest()

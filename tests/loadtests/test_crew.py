@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .conftest import MakeTarget
     from .http_stand_in import HttpStandIn
 
-CLASSES = ("http-500", "timeout", "connection")
+CLASSES = ("server fault", "timeout", "refused")
 
 
 def facts(**changes: Any) -> Facts:

@@ -29,8 +29,8 @@ def facts(**changes: Any) -> Facts:
         "open_loop": True,
         "unsent": 0,
         "connections": 2,
-        "error_classes": ("http-500", "timeout"),
-        "error_texts": {"http-500": "no", "timeout": "late"},
+        "error_classes": ("server fault", "timeout"),
+        "error_texts": {"server fault": "no", "timeout": "late"},
         "cpu": 0.25,
     }
     return Facts(**(values | changes))
@@ -49,17 +49,17 @@ def test_the_window_is_cut_by_due_time_and_throughput_by_arrival() -> None:
         (999, 999, 1001, 0),  # due in the warm-up; its reply came in the window
         (1000, 1000, 1002, 0),
         (1500, 1510, 1520, 0),
-        (1900, 1900, 1950, 1),  # http-500
+        (1900, 1900, 1950, 1),  # server fault
         (2999, 3000, 3010, 0),  # due in the window, its reply came after it
         (3000, 3000, 3001, 0),  # the tail
     )
     result = measure.measure(raw, facts(unsent=6), "raw.npz")
-    assert (result.requests, result.errors, result.unsent) == (4, {"http-500": 1}, 6)
+    assert (result.requests, result.errors, result.unsent) == (4, {"server fault": 1}, 6)
     assert result.offered_rps == 5
     assert result.throughput_rps == 1.5
     assert result.window_s == 2
     assert result.cut_s == (1.0, 0.25)
-    assert result.error_texts == {"http-500": "no", "timeout": "late"}
+    assert result.error_texts == {"server fault": "no", "timeout": "late"}
     assert (result.connections, result.client_cpu, result.raw) == (2, 0.25, "raw.npz")
     latency, service = (HdrHistogram.decode(blob) for blob in (result.latency_hdr, result.service_hdr))
     assert latency.get_total_count() == service.get_total_count() == 3, "errors have no latency"

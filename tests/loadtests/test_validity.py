@@ -46,10 +46,13 @@ def test_valid(change: dict[str, Any]) -> None:
     ("change", "words"),
     [
         ({"requests": 0}, ["no successful reply"]),
-        ({"errors": {"timeout": 1200}, "error_texts": {"timeout": "no reply"}}, ["no successful reply", "100.0%", "timeout: no reply"]),
         (
-            {"errors": {"http-500": 2, "timeout": 1}, "error_texts": {"http-500": "out of memory"}},
-            ["3 of 1200 requests failed (0.2%), most with http-500: out of memory"],
+            {"errors": {"timeout": 1200}, "error_texts": {"timeout": "no reply within 1 s"}},
+            ["no successful reply", "100.0%): timeout, first no reply"],
+        ),
+        (
+            {"errors": {"overload": 2, "timeout": 1}, "error_texts": {"overload": "http-503: the queue is full"}},
+            ["3 of 1200 requests failed (0.2%): most of them overload, first http-503: the queue is full"],
         ),
         ({"requests": 1198, "unsent": 2}, ["only 1198 of 1200 requests", "99.8%"]),
         ({"requests": 0, "unsent": 1200}, ["no successful reply", "only 0 of 1200"]),

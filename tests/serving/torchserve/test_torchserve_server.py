@@ -115,6 +115,7 @@ def test_bad_input_over_rest_is_the_clients_fault(running: dict[str, Target], bo
     status, text = post(running["pixels"], body)
     assert status == 400
     assert words in json.loads(text)["message"]
+    assert PROTOCOLS.load("torchserve_rest").meaning(str(status), text) == "client's fault"
 
 
 def test_rows_are_read_without_a_content_type_too(running: dict[str, Target]) -> None:
@@ -133,6 +134,38 @@ def test_bad_input_over_grpc_is_the_clients_fault(running: dict[str, Target]) ->
             channel.unary_unary(PREDICT)(request, timeout=30)
         assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert words in raised.value.details()
+        assert PROTOCOLS.load("torchserve_grpc").meaning(raised.value.code().name, raised.value.details()) == "client's fault"
+
+
+def test_a_full_queue_is_overload_and_an_unknown_model_the_clients_fault(running: dict[str, Target], made: dict[str, Artifact]) -> None:
+    """Its only worker sleeps, so that the queue (100 by default) fills; over gRPC both are INTERNAL."""
+    target = running["pairs"]
+    wire, door = PROTOCOLS.load("torchserve_grpc"), endpoint(target, "torchserve_grpc")
+    body = wire.encode(made["pairs"].manifest, door, reference.load(made["pairs"].reference_file).slice(0, 1)[0])
+    worker = next(p for p in tree(target) if "model_service_worker.py" in " ".join(p.cmdline()))
+    with grpc.insecure_channel(f"{door.host}:{door.port}") as channel:
+        worker.suspend()
+        try:
+            calls = [channel.unary_unary(PREDICT).future(body, timeout=60) for _ in range(110)]
+            wait(lambda: any(call.done() for call in calls))
+            refused = next(call for call in calls if call.done()).exception()
+            status, text = post(target, b"{}")
+        finally:
+            worker.resume()
+        assert (refused.code(), wire.meaning(refused.code().name, refused.details())) == (grpc.StatusCode.INTERNAL, "overload")
+        assert (status, PROTOCOLS.load("torchserve_rest").meaning(str(status), text)) == (503, "overload")
+        wait(lambda: all(call.done() for call in calls))
+        with pytest.raises(grpc.RpcError) as raised:
+            channel.unary_unary(PREDICT)(PredictionsRequest(model_name="ghost", input={}).SerializeToString(), timeout=30)
+    assert wire.meaning(raised.value.code().name, raised.value.details()) == "client's fault"
+
+
+def wait(until: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if until():
+            return
+        time.sleep(0.05)
+    pytest.fail("it never happened")
 
 
 def test_an_unknown_model_and_a_model_pushed_by_a_stranger_are_refused(running: dict[str, Target]) -> None:
