@@ -12,7 +12,7 @@ STAGES = ("export", "loadtests", "models", "serving")
 
 
 @pytest.mark.parametrize(
-    ("module", "says"), [("models.worker", "--canonical"), ("export.worker", "--checkpoint"), ("serving.embedded", "--model_base_path")]
+    ("module", "says"), [("models.worker", "--first"), ("export.worker", "--checkpoint"), ("serving.embedded", "--model_base_path")]
 )
 def test_a_child_runs_our_stage_whatever_pythonpath_holds(tmp_path: Path, module: str, says: str) -> None:
     for stage in STAGES:
