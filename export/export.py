@@ -58,7 +58,7 @@ def export(selection: Selection, workspace: Workspace, console: Console, timeout
     trained: set[str] = set()
     with console.bar("export", len(cells)) as bar:
         for number, cell in enumerate(cells, 1):
-            missing = [d for d in FORMATS.load(cell.format).requires if not installed(d)]
+            missing = [d for d in FORMATS.load(cell.format).sources[cell.framework].requires if not installed(d)]
             if missing:
                 skips.append(Skip(stage="export", what=cell.id, reason=f"not installed: {', '.join(missing)}"))
                 continue
@@ -82,11 +82,11 @@ def matrix(selection: Selection) -> Iterator[Wanted]:
     for model in filter(selection.wants_model, MODELS.names):
         builds = MODELS.load(model).builds
         for name in filter(selection.wants_format, FORMATS.names):
-            kind = FORMATS.load(name)
-            for framework in kind.sources:
+            for framework, source in FORMATS.load(name).sources.items():
                 if framework in builds and selection.wants_framework(framework):
-                    for precision in filter(selection.wants_precision, kind.precisions):
-                        yield Wanted(model, framework, name, precision)
+                    for precision in source.precisions:
+                        if selection.wants_export(source, precision):
+                            yield Wanted(model, framework, name, precision)
 
 
 def _ensure_checkpoint(model: str, workspace: Workspace, console: Console) -> None:

@@ -53,6 +53,7 @@ def main() -> None:
 def export(args: argparse.Namespace) -> str:
     """Write the artifact into `args.out`. Returns the reason when the gate failed, else an empty string."""
     spec, kind = MODELS.load(args.model), FORMATS.load(args.format)
+    source = kind.sources[args.framework]
     weights = load_module("models.weights").load(args.checkpoint / "weights.safetensors")
     model = load_module(f"models.frameworks.{args.framework}").build(spec, weights)
     references = args.checkpoint / f"reference-{args.framework}"
@@ -63,9 +64,9 @@ def export(args: argparse.Namespace) -> str:
     version_dir.mkdir(parents=True)
 
     started = time.monotonic()
-    options = kind.export(ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs))
+    options = source.export(ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs))
     export_s = time.monotonic() - started
-    parity = gate.judge(spec, kind.serve_file, version_dir, references, kind.precisions[args.precision])
+    parity = gate.judge(spec, kind.serve_file, version_dir, references, source.precisions[args.precision])
 
     shutil.copyfile(references / "samples.npz", args.out / "reference.npz")
     served = artifacts.records(args.out, "serve")

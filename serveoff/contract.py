@@ -7,6 +7,7 @@ Units stand in the names (`_s` seconds, `_us` microseconds, `_bytes`, `_rps` req
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import Literal
 
@@ -65,8 +66,9 @@ class ParityCheck(Struct, frozen=True, kw_only=True):
     case: str
     output: str
     batch: int
-    max_abs: float
-    max_rel: float
+    max_abs: float | None
+    max_rel: float | None
+    """None where the values could not be compared: another shape, a NaN."""
     passed: bool
     reason: str = ""
 
@@ -94,7 +96,9 @@ class Parity(Struct, frozen=True, kw_only=True):
 
     @property
     def max_abs(self) -> float:
-        return max((c.max_abs for c in self.checks), default=float("nan"))
+        """NaN where something could not be compared."""
+        differences = [float("nan") if c.max_abs is None else c.max_abs for c in self.checks]
+        return float("nan") if any(map(math.isnan, differences)) else max(differences, default=float("nan"))
 
     @property
     def reason(self) -> str:

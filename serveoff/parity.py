@@ -69,7 +69,7 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
 
 
 def _failed(case: str, output: str, batch: int, reason: str) -> ParityCheck:
-    return ParityCheck(case=case, output=output, batch=batch, max_abs=float("inf"), max_rel=float("inf"), passed=False, reason=reason)
+    return ParityCheck(case=case, output=output, batch=batch, max_abs=None, max_rel=None, passed=False, reason=reason)
 
 
 def _list(shape: Sequence[int]) -> str:

@@ -80,15 +80,30 @@ class ExportJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
-    """An export format. `export` writes `serve_file` into the job's directory and returns the options worth recording."""
+class Source:
+    """How a format is made from the models of one framework.
 
-    sources: tuple[Framework, ...]
+    `export` writes the format's `serve_file` into the job's directory, in the job's precision, and returns the options worth recording.
+    """
+
     precisions: Mapping[str, Tolerance]
-    serve_file: str
     requires: tuple[str, ...]
     """Distributions whose absence makes the format a skip."""
     export: Callable[[ExportJob], Mapping[str, str | int | float | bool]]
+    default: bool = True
+    """Whether it is made unless the user asks for something else: the whole matrix takes long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """An export format: what is written, and what it is made from."""
+
+    sources: Mapping[Framework, Source]
+    serve_file: str
+
+    @property
+    def precisions(self) -> list[str]:
+        return list(dict.fromkeys(p for source in self.sources.values() for p in source.precisions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +242,7 @@ __all__: Sequence[str] = [
     "Runtime",
     "Server",
     "Signature",
+    "Source",
     "Tensors",
     "WireProtocol",
 ]

@@ -1,4 +1,4 @@
-"""What part of the matrix a command works on. An empty filter means everything."""
+"""What part of the matrix a command works on. An empty filter means everything, in an export the default; `all` means all there is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import get_args
 
 from serveoff.contract import Framework, Manifest
 from serveoff.errors import UsageError
+from serveoff.plugins import Source
 from serveoff.registry import FORMATS, LAUNCHERS, MODELS, PROTOCOLS, SERVERS, suggestion
+
+ALL = "all"
+FLOAT32 = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Selection:
             ("protocol", self.protocols, protocols),
         ):
             for name in asked:
-                if name not in known:
+                if name not in {ALL, *known}:
                     raise UsageError(f"unknown {kind} {name!r}", hint=suggestion(name, known))
 
     def wants_model(self, name: str) -> bool:
@@ -50,6 +54,11 @@ class Selection:
 
     def wants_precision(self, name: str) -> bool:
         return _wanted(self.precisions, name)
+
+    def wants_export(self, source: Source, precision: str) -> bool:
+        """Whether an export is made: without a filter only the default formats, in float32."""
+        asked_for = (source.default or self.formats) and (precision == FLOAT32 or self.precisions)
+        return bool(asked_for) and self.wants_precision(precision)
 
     def wants_server(self, name: str) -> bool:
         return _wanted(self.servers, name)
@@ -71,4 +80,4 @@ class Selection:
 
 
 def _wanted(filters: tuple[str, ...], name: str) -> bool:
-    return not filters or name in filters
+    return not filters or name in filters or ALL in filters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serveoff.plugins import ExportJob, Format
+from serveoff.plugins import ExportJob, Format, Source
 
 from ..tolerances import FLOAT32
 
@@ -31,9 +31,6 @@ def export(job: ExportJob) -> dict[str, str | int | float | bool]:
 
 
 FORMAT = Format(
-    sources=("pytorch",),
-    precisions={"float32": FLOAT32},
+    sources={"pytorch": Source(precisions={"float32": FLOAT32}, requires=("torch", "onnx", "onnxscript", "onnxruntime"), export=export)},
     serve_file=SERVE_FILE,
-    requires=("torch", "onnx", "onnxscript", "onnxruntime"),
-    export=export,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from serveoff.contract import SIGNATURE
-from serveoff.plugins import ExportJob, Format
+from serveoff.plugins import ExportJob, Format, Source
 
 from ..tolerances import FLOAT32
 
@@ -39,9 +39,6 @@ def write(spec: ModelSpec, model: Any, directory: Path) -> None:
 
 
 FORMAT = Format(
-    sources=("keras",),
-    precisions={"float32": FLOAT32},
+    sources={"keras": Source(precisions={"float32": FLOAT32}, requires=("tensorflow",), export=export)},
     serve_file="saved_model.pb",
-    requires=("tensorflow",),
-    export=export,
 )

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from serveoff.contract import SIGNATURE
-from serveoff.plugins import ExportJob, Format
+from serveoff.plugins import ExportJob, Format, Source
 
 from ..tolerances import FLOAT32
 from . import savedmodel
@@ -25,9 +25,6 @@ def export(job: ExportJob) -> dict[str, str | int | float | bool]:
 
 
 FORMAT = Format(
-    sources=("keras",),
-    precisions={"float32": FLOAT32},
+    sources={"keras": Source(precisions={"float32": FLOAT32}, requires=("tensorflow", "ai-edge-litert"), export=export)},
     serve_file=SERVE_FILE,
-    requires=("tensorflow", "ai-edge-litert"),
-    export=export,
 )

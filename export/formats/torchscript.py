@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from serveoff.plugins import ExportJob, Format
+from serveoff.plugins import ExportJob, Format, Source
 
 from ..tolerances import FLOAT32
 
@@ -23,9 +23,6 @@ def export(job: ExportJob) -> dict[str, str | int | float | bool]:
 
 
 FORMAT = Format(
-    sources=("pytorch",),
-    precisions={"float32": FLOAT32},
+    sources={"pytorch": Source(precisions={"float32": FLOAT32}, requires=("torch",), export=export)},
     serve_file=SERVE_FILE,
-    requires=("torch",),
-    export=export,
 )

@@ -35,7 +35,7 @@ def models(context: typer.Context) -> None:
         {
             "name": name,
             "sources": list(kind.sources),
-            "precisions": list(kind.precisions),
+            "precisions": kind.precisions,
             "servers": [s for s, server in SERVERS.all().items() if name in server.formats],
         }
         for name, kind in FORMATS.all().items()

@@ -20,8 +20,10 @@ def doctor(context: typer.Context) -> None:
     facts = host.facts()
     rows: list[dict[str, str]] = []
     for name, kind in FORMATS.all().items():
-        missing = [d for d in kind.requires if not host.installed(d)]
-        rows.append({"what": f"export {name}", "reason": f"not installed: {', '.join(missing)}" if missing else ""})
+        for framework, source in kind.sources.items():
+            missing = [d for d in source.requires if not host.installed(d)]
+            what = f"export {name} from {framework}"
+            rows.append({"what": what, "reason": f"not installed: {', '.join(missing)}" if missing else ""})
     for launcher_name, launcher in LAUNCHERS.all().items():
         nothing_there = launcher.unavailable()
         for server_name, server in SERVERS.all().items():

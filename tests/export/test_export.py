@@ -130,7 +130,7 @@ def test_one_failed_export_leaves_the_others_standing(serveoff: Command, copy: W
     assert noted.reason.startswith("the export failed: samples, batch 1"), "the report will say so"
     failure = storage.read(copy.artifacts / "digits_cnn.keras.savedmodel.float32" / "failure.json", ExportFailure)
     assert failure.parity is not None
-    assert failure.parity.checks[0].max_abs < 1e-3, "the evidence is kept: the edge inputs were right, the samples were not"
+    assert failure.parity.checks[0].passed, "the evidence is kept: the edge inputs were right, the samples were not"
 
 
 def test_an_export_that_hangs_is_ended(serveoff: Command, copy: Workspace) -> None:

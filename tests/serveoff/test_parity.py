@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serveoff import parity
-from serveoff.contract import Parity, Tolerance
+from serveoff import parity, storage
+from serveoff.contract import ExportFailure, Parity, Tolerance
 
 TOLERANCE = Tolerance(atol=1e-3, rtol=1e-2, source="this test")
 REFERENCE = {"logits": np.array([[1.0, -2.0], [0.0, 100.0]], np.float32)}
@@ -42,6 +44,17 @@ def test_every_kind_of_difference_is_caught(answer: dict[str, np.ndarray], reaso
     assert not verdict.passed
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(verdict.reason)
+
+
+def test_values_that_cannot_be_compared_are_kept_in_the_evidence(tmp_path: Path) -> None:
+    parity_found = judge({"logits": np.full((2, 2), np.nan, np.float32)})
+    failure = ExportFailure(artifact_id="a", reason=parity_found.reason, log="log", parity=parity_found)
+    storage.write(tmp_path / "failure.json", failure)
+    again = storage.read(tmp_path / "failure.json", ExportFailure)
+    assert again == failure
+    assert again.parity is not None
+    assert again.parity.checks[0].max_abs is None
+    assert np.isnan(again.parity.max_abs)
 
 
 def test_infinities_must_have_the_same_sign() -> None:

@@ -46,7 +46,9 @@ def test_model_contract(name: str) -> None:
 def test_format_contract(name: str) -> None:
     kind = FORMATS.load(name)
     assert isinstance(kind, Format)
-    assert all(tolerance.source for tolerance in kind.precisions.values()), "every tolerance says where it comes from"
+    for source in kind.sources.values():
+        assert "float32" in source.precisions
+        assert all(tolerance.source for tolerance in source.precisions.values()), "every tolerance says where it comes from"
     assert sum(r.serve_file == kind.serve_file for r in RUNTIMES.all().values()) == 1, "one runtime can prove it and serve it"
     assert any(name in server.formats for server in SERVERS.all().values())
     assert SIGNATURE == "serving_default"

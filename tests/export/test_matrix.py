@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from export.export import matrix
+from serveoff.registry import FORMATS
+from serveoff.selection import Selection
+
+DEFAULT = {"keras.savedmodel.float32", "keras.tflite.float32", "pytorch.onnx.float32", "pytorch.torchscript.float32"}
+
+
+def cells(selection: Selection) -> set[str]:
+    return {cell.id.partition(".")[2] for cell in matrix(selection) if cell.model == "digits_cnn"}
+
+
+def everything() -> set[str]:
+    return {f"{f}.{name}.{p}" for name, kind in FORMATS.all().items() for f, source in kind.sources.items() for p in source.precisions}
+
+
+def test_without_a_filter_only_the_default_is_exported() -> None:
+    assert cells(Selection()) == DEFAULT
+    assert cells(Selection(frameworks=("keras",))) == {cell for cell in DEFAULT if cell.startswith("keras.")}
+
+
+def test_all_means_all_there_is() -> None:
+    assert cells(Selection(formats=("all",), precisions=("all",))) == everything()
+    assert cells(Selection(formats=("all",))) == {cell for cell in everything() if cell.endswith(".float32")}
+    for asked in (Selection(precisions=("all",)), Selection(formats=("all",), precisions=("all",), frameworks=("all",), models=("all",))):
+        asked.check()
+        assert cells(asked) >= DEFAULT
+
+
+@pytest.mark.parametrize("name", FORMATS.names)
+def test_a_format_that_is_named_is_exported_whether_or_not_it_is_default(name: str) -> None:
+    assert cells(Selection(formats=(name,))) == {f"{framework}.{name}.float32" for framework in FORMATS.load(name).sources}
