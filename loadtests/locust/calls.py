@@ -38,7 +38,7 @@ class Client(Protocol):
 
 
 def client_for(endpoint: Endpoint, payloads: Payloads, timeout_s: float) -> Client:
-    """A client that is not connected yet. The transports are imported on use: gRPC costs a tenth of a second."""
+    """A client that is not connected yet."""
     if payloads.transport == "http":
         from .http_client import HttpClient
 

@@ -1,45 +1,107 @@
-"""Unary gRPC calls of bytes under gevent, one TCP connection per client (by default grpcio shares one among all channels)."""
+"""Unary gRPC calls of bytes over one connection: the frames of HTTP/2 are `http2`'s, the messages are made beforehand.
+
+grpcio costs some ten times as much under gevent (`bench/clients.py`), and Locust would measure that.
+"""
 
 from __future__ import annotations
 
-import grpc
-import grpc.experimental.gevent
+from urllib.parse import unquote
+
+import gevent.socket
 
 from serveoff.contract import Endpoint
 
 from ..handover import Payloads
 from .calls import CallError
+from .http2 import Connection, GoneError, Headers, Http2Error, StreamResetError, header_block
+from .sockets import CHUNK_BYTES, BrokenReplyError, SocketClient
 
-_OPTIONS = [
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),
-]
+STATUSES = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED"),
+    *("RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"),
+    "UNAUTHENTICATED",
+)
+_OF_RESET = {7: "UNAVAILABLE", 8: "CANCELLED", 11: "RESOURCE_EXHAUSTED", 12: "PERMISSION_DENIED"}
+"""HTTP/2 error code -> status, as gRPC's "PROTOCOL-HTTP2" has it; the others are INTERNAL."""
+_PREFIX_BYTES = 5
 
-grpc.experimental.gevent.init_gevent()
 
-
-class GrpcClient:
+class GrpcClient(SocketClient):
     def __init__(self, endpoint: Endpoint, payloads: Payloads, timeout_s: float) -> None:
-        self._bodies = payloads.bodies
-        self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(f"{endpoint.host}:{endpoint.port}", options=_OPTIONS)
-        self._method = self._channel.unary_unary(payloads.path)  # no (de)serialisers: bytes in, bytes out
+        super().__init__(endpoint, timeout_s)
+        self._messages = [b"\0" + len(body).to_bytes(4, "big") + body for body in payloads.bodies]
+        self._head = header_block(
+            [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":path", payloads.path),
+                (":authority", f"{endpoint.host}:{endpoint.port}"),
+                ("te", "trailers"),
+                ("content-type", "application/grpc"),
+                ("grpc-timeout", f"{max(1, min(round(timeout_s * 1000), 99_999_999))}m"),
+                ("user-agent", "serveoff"),
+            ]
+        )
+        self._known_blocks: dict[bytes, Headers] = {}
+        self._http2 = Connection(self._known_blocks)
 
-    def call(self, payload: int) -> bytes:
+    def _connect(self) -> gevent.socket.socket:
+        self._http2 = Connection(self._known_blocks)
+        return super()._connect()
+
+    def _exchange(self, sock: gevent.socket.socket, payload: int) -> bytes:
+        message = self._messages[payload]
         try:
-            reply: bytes = self._method(self._bodies[payload], timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            code, details = error.code(), error.details() or ""
-            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise CallError("timeout", f"no reply within {self._timeout_s:g} s") from None
-            raise CallError(f"grpc-{code.name}", details) from None
-        return reply
+            try:
+                self._transfer(sock, message)
+            except GoneError as gone:
+                if not gone.in_order:
+                    raise
+                self.close()  # it did not look at this call, and says so: every gRPC client sends it again, and so may we
+                self._transfer(self._connect(), message)
+        except GoneError as gone:
+            raise BrokenReplyError("connection", str(gone)) from None
+        except StreamResetError as reset:
+            raise CallError(f"grpc-{_OF_RESET.get(reset.code, 'INTERNAL')}", str(reset)) from None
+        except Http2Error as error:
+            raise BrokenReplyError("malformed reply", str(error)) from None
+        if self._http2.farewell:
+            self.close()
+        return _message(self._http2.headers, self._http2.parts)
 
-    def expire(self, now_ns: int) -> None:
-        """gRPC keeps its own deadlines."""
+    def _transfer(self, sock: gevent.socket.socket, message: bytes) -> None:
+        http2 = self._http2
+        http2.open(self._head)
+        sent = http2.send(message, 0)
+        while not http2.complete:
+            if http2.out:
+                out, http2.out = http2.out, b""
+                sock.sendall(out)
+            data = sock.recv(CHUNK_BYTES)
+            if not data:
+                raise self._ended(begun=http2.begun)
+            http2.receive(data)
+            if sent < len(message):
+                sent = http2.send(message, sent)
+        if sent < len(message):
+            http2.cancel()
 
-    def close(self) -> None:
-        self._channel.close()
+
+def _message(headers: list[Headers], parts: list[bytes]) -> bytes:
+    """The message of a whole reply: headers, data and trailers, or trailers alone. Raises CallError."""
+    if not headers:
+        raise CallError("malformed reply", "data without headers")
+    http_status, last = headers[0].get(":status", ""), headers[-1]
+    status = last.get("grpc-status")
+    if http_status != "200":
+        raise CallError(f"http-{http_status}", b"".join(parts)[:300].decode(errors="replace").strip())
+    if status is None:
+        raise CallError("malformed reply", "it ended without a gRPC status")
+    if status != "0":
+        name = STATUSES[int(status)] if status.isdecimal() and int(status) < len(STATUSES) else "UNKNOWN"
+        kind = "timeout" if name == "DEADLINE_EXCEEDED" else f"grpc-{name}"
+        raise CallError(kind, unquote(last.get("grpc-message", "")))
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    if body[:1] != b"\0" or int.from_bytes(body[1:_PREFIX_BYTES], "big") != len(body) - _PREFIX_BYTES:
+        raise CallError("malformed reply", f"not one uncompressed message: {body[:40]!r}")
+    return body[_PREFIX_BYTES:]

@@ -30,6 +30,9 @@ MAX_RESETS = 128
 """zttp ends a connection for good at the 256th call that its client cancels; so after this many it is left in good order, and the client
 makes a new one without noticing."""
 
+MAX_CALLS = 4000
+"""Nor does it take more than 4096 calls on one connection, good ones included."""
+
 _INITIAL_WINDOW_SIZE = 4
 _WIDER = struct.pack(">BHBBLHL", 0, 6, 4, 0, 0, _INITIAL_WINDOW_SIZE, WINDOW_BYTES) + struct.pack(">BHBBLL", 0, 4, 8, 0, 0, WINDOW_BYTES)
 """A SETTINGS frame for every stream, and a WINDOW_UPDATE frame for the connection."""
@@ -184,6 +187,8 @@ class GrpcProtocol(asyncio.Protocol):
             self._connection.stream(stream_id).send_response(415, _NOT_GRPC, True)
             return
         self._calls[stream_id] = call
+        if stream_id >= 2 * MAX_CALLS:
+            self._say_goodbye()
         if path not in self._methods.unary and path not in self._methods.streams:
             self._fail(stream_id, ServingError(Code.UNIMPLEMENTED, ""))
 

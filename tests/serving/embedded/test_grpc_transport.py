@@ -14,6 +14,10 @@ import grpc
 import numpy as np
 import pytest
 
+from loadtests.handover import Payloads
+from loadtests.locust.calls import CallError
+from loadtests.locust.grpc_client import GrpcClient
+from serveoff.contract import Endpoint
 from serveoff.wire import tensors
 from serveoff.wire import tfs_pb2 as pb
 
@@ -42,6 +46,24 @@ def test_many_calls_at_once_on_one_connection(shared: Any) -> None:
             return list(await asyncio.gather(*(call(request("half", [i, *range(i)]), timeout=60) for i in range(300))))
 
     assert [first(data) for data in asyncio.run(call_all())] == [i / 2 + 2 for i in range(300)]
+
+
+def test_our_load_client_calls_as_often_and_as_wide_as_it_likes_on_one_connection(shared: Any) -> None:
+    """More calls than any flood guard counts up to."""
+    endpoint = Endpoint(protocol="tfs_grpc", host="127.0.0.1", port=shared.grpc_port, model_name="half")
+    values = np.arange(1_000_000, dtype=np.float32)
+    bodies = (request("half", [3.0]), request("half", values), request("nothing", [3.0]))
+    client = GrpcClient(endpoint, Payloads(transport="grpc", path=PREDICT, headers={}, bodies=bodies), timeout_s=60)
+    try:
+        wide = client.call(1)
+        assert {client.call(0) for _ in range(4_500)} == {client.call(0)}
+        assert first(client.call(0)) == 1.5 + 2
+        assert first(wide) == 2
+        assert client.call(1) == wide
+        with pytest.raises(CallError, match="Servable not found"):
+            client.call(2)
+    finally:
+        client.close()
 
 
 def test_messages_wider_than_every_window_arrive_whole_side_by_side(shared: Any) -> None:
