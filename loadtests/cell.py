@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from serveoff.results import WRONG_ANSWER, Cell, CellJob, LoadPlan, Measurement,
 from . import candidates, crew, handover, measure, merge, payloads, steadiness, validity, watch
 from .candidates import Candidate
 from .profiles import resolve, searching
-from .rounds import Outcome, Step
+from .rounds import Step
 from .search import Seen, search
 
 
@@ -30,7 +31,7 @@ class Subject:
     payloads: handover.Payloads
 
 
-def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Outcome:
+def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Cell:
     """Run the step's profile. Never raises for what a target does: a target that dies is a result."""
     profile = plan.profiles[step.number]
     name = f"{step.number + 1}-{profile.name}" + (f".round{step.round}" if plan.rounds > 1 else "")
@@ -39,7 +40,7 @@ def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Outcome:
     if chooser is None:
         seen = probe(subject, profile, plan, owner, name, steady=resolve(profile).steady)
         done = cell(step, plan, subject.live_check, seen.reasons, seen.measurement, subject.payloads, seen.reply_bytes)
-        return Outcome(done, seen.repeat)
+        return msgspec.structs.replace(done, repeatable=seen.repeat)
 
     def measured(choice: ProfileChoice, what: str) -> Seen:  # a server that is asked too much slows down: that is no disturbance
         return probe(subject, choice, plan, owner, f"{name}.{what}", steady=False)
@@ -47,12 +48,13 @@ def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Outcome:
     found = search(chooser, profile, measured)
     seen = found.seen
     done = cell(step, plan, subject.live_check, seen.reasons, seen.measurement, subject.payloads, seen.reply_bytes)
-    return Outcome(msgspec.structs.replace(done, probes=found.probes, capacity_rps=found.capacity_rps))
+    return msgspec.structs.replace(done, probes=found.probes, capacity_rps=found.capacity_rps)
 
 
 def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path, name: str, *, steady: bool) -> Seen:
     """Load the subject once with a profile, in a directory of this name. `steady`: whether the figures must stay the same."""
     directory, run_dir = subject.directory / name, subject.directory.parents[1]
+    shutil.rmtree(directory, ignore_errors=True)  # what an interrupted attempt left
     directory.mkdir(parents=True)
     target = subject.candidate.target
     job = CellJob(target=target, protocol=subject.candidate.endpoint.protocol, profile=profile, plan=plan, payloads=f"../{payloads.FILE}")

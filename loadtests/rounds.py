@@ -31,15 +31,7 @@ class Step:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A measured cell. `repeat`: what made it void is not the target's doing, and may be over."""
-
-    cell: Cell
-    repeat: bool = False
-
-
-def play(chosen: Sequence[Candidate], plan: LoadPlan, measure: Callable[[Step], Outcome]) -> Iterator[Cell]:
+def play(chosen: Sequence[Candidate], plan: LoadPlan, measure: Callable[[Step], Cell]) -> Iterator[Cell]:
     """Measure everything in every round; each attempt is a cell of its own."""
     rng = random.Random(plan.seed)  # noqa: S311 - an order, no secret
     for number in range(1, plan.rounds + 1):
@@ -49,9 +41,9 @@ def play(chosen: Sequence[Candidate], plan: LoadPlan, measure: Callable[[Step], 
         for attempt in range(1, ATTEMPTS + 1):
             void = []
             for step in waiting:
-                outcome = measure(replace(step, attempt=attempt))
-                yield outcome.cell
-                if outcome.repeat and budget > 0:
+                cell = measure(replace(step, attempt=attempt))
+                yield cell
+                if cell.repeatable and budget > 0:
                     budget -= 1
                     void.append(step)
             waiting = void

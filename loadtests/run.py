@@ -15,39 +15,45 @@ from serveoff.results import Cell, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
-from . import candidates, measure, payloads, rounds
+from . import candidates, measure, payloads, resume, rounds
 from .cell import Subject, cell, load
 from .handover import Payloads
-from .rounds import Outcome, Step
+from .resume import RESULT, Intent
+from .rounds import Step
 from .turns import Turns
 
-RESULT = "run.json"
 
-
-def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, console: Console) -> Path:
-    """Run the plan and return the run's directory, whose `run.json` grows cell by cell.
+def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, console: Console, *, fresh: bool = False) -> Path:
+    """Run the plan and return the run's directory, whose `run.json` grows cell by cell. An interrupted run is gone on with, unless `fresh`.
 
     A wrong answer or a target that dies makes its cells INVALID, and the run goes on. Raises NotReadyError when nothing can be loaded.
     """
     chosen = [candidate for group in candidates.find(workspace, selection) for candidate in group]
-    directory = _new_directory(workspace)
-    writer = _Writer(workspace, selection, directory, plan)
+    wanted = resume.intent(plan, chosen)
+    unfinished = None if fresh else resume.find(workspace, wanted, console)
+    directory, earlier = unfinished or (_new_directory(workspace), None)
+    storage.write(directory / resume.INTENT, wanted)
+    writer = _Writer(workspace, selection, directory, wanted, earlier)
     with Turns(candidates.running(workspace), workspace.root, console) as turns:
         test = _Test(plan, workspace.root, directory, turns)
-        with console.bar("load", len(chosen) * len(plan.profiles) * plan.rounds) as bar:
-            for done in rounds.play(chosen, plan, test.measure):
-                writer.add(done)
-                bar.advance_to(sum(c.attempt == 1 for c in writer.cells), _line(done))
+        with console.bar("load", wanted.rows) as bar:
+            there = tuple(writer.cells)
+            for number, done in enumerate(rounds.play(chosen, plan, resume.replayed(there, test.measure))):
+                if number >= len(there):
+                    writer.add(done)
+                    bar.advance_to(sum(c.attempt == 1 for c in writer.cells), _line(done))
+    writer.write(finished=True)
     return directory
 
 
 class _Writer:
     """The run so far, written whole after each cell: an interruption loses nothing that was finished."""
 
-    def __init__(self, workspace: Workspace, selection: Selection, directory: Path, plan: LoadPlan) -> None:
-        self.cells: list[Cell] = []
-        self._directory, self._plan = directory, plan
-        self._created_at, self._started = datetime.now(UTC), time.monotonic()
+    def __init__(self, workspace: Workspace, selection: Selection, directory: Path, wanted: Intent, earlier: RunResult | None) -> None:
+        self.cells = list(earlier.cells) if earlier else []
+        self._directory, self._wanted = directory, wanted
+        self._created_at = earlier.created_at if earlier else datetime.now(UTC).isoformat(timespec="seconds")
+        self._started = time.monotonic() - (earlier.seconds if earlier else 0)
         self._skips = candidates.skips(workspace, selection)
         checkpoints = workspace.root / "checkpoints"
         self._training = tuple(storage.read(path, TrainingRecord) for path in sorted(checkpoints.glob("*/training-*.json")))
@@ -57,18 +63,20 @@ class _Writer:
         self.cells.append(done)
         self.write()
 
-    def write(self) -> None:
+    def write(self, *, finished: bool = False) -> None:
         result = RunResult(
             run_id=self._directory.name,
             serveoff_version=serveoff.__version__,
-            created_at=self._created_at.isoformat(timespec="seconds"),
+            created_at=self._created_at,
             seconds=time.monotonic() - self._started,
-            plan=self._plan,
+            plan=self._wanted.plan,
             host=host.facts(),
             cells=tuple(self.cells),
             skips=self._skips,
             training=self._training,
             twins=self._twins,
+            finished=finished,
+            planned_rows=self._wanted.rows,
         )
         storage.write(self._directory / RESULT, result)
 
@@ -80,20 +88,20 @@ class _Test:
         self._plan, self._owner, self._run_dir, self._turns = plan, owner, run_dir, turns
         self._payloads: dict[str, Payloads] = {}
 
-    def measure(self, step: Step) -> Outcome:
+    def measure(self, step: Step) -> Cell:
         """Wake the target, make sure that it answers correctly, load it."""
         candidate = step.candidate
         not_compared = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())
         died = candidates.exit_reason(candidate.target)
         if died is not None:
-            return Outcome(cell(step, self._plan, not_compared, [f"the target had died: {died}"]))
+            return cell(step, self._plan, not_compared, [f"the target had died: {died}"])
         self._turns.give(candidate.target)
         try:
             live_check = livecheck.check(candidate.target, candidate.artifact, candidate.endpoint.protocol)
         except NotReadyError as error:
-            return Outcome(cell(step, self._plan, not_compared, [f"no answer to the live check: {error.message}"]))
+            return cell(step, self._plan, not_compared, [f"no answer to the live check: {error.message}"])
         if not live_check.passed:
-            return Outcome(cell(step, self._plan, live_check, [f"wrong answer before the load: {live_check.reason}"]))
+            return cell(step, self._plan, live_check, [f"wrong answer before the load: {live_check.reason}"])
         directory = self._run_dir / "cells" / f"{candidate.target.id}.{candidate.endpoint.protocol}"
         if candidate.name not in self._payloads:
             self._payloads[candidate.name] = payloads.write(

@@ -55,7 +55,7 @@ def document(result: RunResult) -> Document:
             ]
         ),
         claims=tuple(claims(found)),
-        caveats=tuple(caveats(found)),
+        caveats=(*_unfinished(result), *caveats(found)),
         sections=tuple(Section(group, measured(group)) for group in found),
         skipped=background.skipped(result),
         training=training.tables(weights.training(result)),
@@ -67,3 +67,11 @@ def document(result: RunResult) -> Document:
             background.host(result),
         ),
     )
+
+
+def _unfinished(result: RunResult) -> list[str]:
+    if result.finished:
+        return []
+    there = sum(cell.attempt == 1 for cell in result.cells)
+    planned = "" if result.planned_rows is None else f" of {wording.count(result.planned_rows)}"
+    return [f"Unfinished: {wording.count(there)}{planned} measurements are there. The same `serveoff loadtest` goes on with the others."]

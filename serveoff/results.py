@@ -157,6 +157,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     """Every step of a profile that takes several; `measurement` is then that of the step that is its result."""
     capacity_rps: float | None = None
     """The result of the profile `capacity`: the highest arrival rate that kept the objective, twice."""
+    repeatable: bool = False
+    """What made it void is not the target's doing, and may be over: it is worth another attempt."""
 
     @property
     def wrong(self) -> bool:
@@ -166,7 +168,7 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
-    """One load test: everything the report needs."""
+    """One load test: everything the report needs. It is written again after each cell; `finished` says whether more were to come."""
 
     schema: int = 1
     run_id: str
@@ -179,3 +181,6 @@ class RunResult(Struct, frozen=True, kw_only=True):
     skips: tuple[Skip, ...]
     training: tuple[TrainingRecord, ...]
     twins: tuple[TwinProof, ...]
+    finished: bool = True
+    planned_rows: int | None = None
+    """How many (target, protocol, profile, round) were to be measured; None where that was not kept."""

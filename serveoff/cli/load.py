@@ -41,8 +41,12 @@ def loadtest(
     seed: Annotated[int, typer.Option(help="Seed of the order, of the arrivals and of the samples.")] = 1,
     load_processes: Annotated[int, typer.Option(help="How many processes share one load, where one is not enough.")] = 1,
     strict: Annotated[bool, typer.Option("--strict", help="The validity limits for a quiet machine of one's own.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew, even where the same load test was interrupted.")] = False,
 ) -> None:
-    """Load every running target alike, and write the report."""
+    """Load every running target alike, and write the report.
+
+    After an interruption the same command goes on with what is missing.
+    """
     shared = settings(context)
     selection = select(
         models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher, protocols=protocol
@@ -58,7 +62,7 @@ def loadtest(
         strict=strict,
     )
     with at_work(shared.workspace, "loadtest"):
-        run_dir: Path = load_module("loadtests.run").load_test(selection, plan, shared.workspace, shared.console)
+        run_dir: Path = load_module("loadtests.run").load_test(selection, plan, shared.workspace, shared.console, fresh=fresh)
     result = _report(shared, run_dir)
     wrong = [c for c in result.cells if c.wrong]
     if wrong:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from loadtests import plan, run
+from loadtests import plan, resume, run
 from loadtests.handover import JOB_VARIABLE
 from serveoff import storage
 from serveoff.console import Console
@@ -62,7 +62,7 @@ def load(workspace: Workspace, chosen: LoadPlan, harm: Callable[[], None]) -> li
     directory = run.load_test(Selection(), chosen, workspace, Console(quiet=True))
     beside.join()
     assert failures == []
-    return list(storage.read(directory / run.RESULT, RunResult).cells)
+    return list(storage.read(directory / resume.RESULT, RunResult).cells)
 
 
 def first(cells: list[Cell], server: str) -> Cell:

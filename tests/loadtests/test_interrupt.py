@@ -69,6 +69,38 @@ def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(model_workspace: W
     assert [c.profile.options["users"] for c in storage.read(left, RunResult).cells] == [2]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_the_same_command_after_an_interruption_does_what_is_missing(
+    model_workspace: Workspace, serve_model: ServeModel, how: signal.Signals
+) -> None:
+    serve_model("good")
+    serve_model("slow")
+    profiles = ("--profile", "closed:users=2,duration_s=0.5", "--profile", "closed:users=3,duration_s=2")
+    runs = model_workspace.runs
+    command = loadtest(model_workspace, *profiles)
+    try:
+        wait_until(lambda: any(runs.glob("*/run.json")) and len(list(runs.glob(f"*/cells/*/*/{handover.JOB}"))) > 1, command)
+        command.send_signal(how)
+        command.communicate(timeout=60)
+    finally:
+        command.kill()
+        command.communicate()
+    (left,) = runs.glob("*/run.json")
+    half = storage.read(left, RunResult)
+    assert not half.finished
+    again = loadtest(model_workspace, *profiles)
+    _, said = again.communicate(timeout=200)
+    assert again.returncode == 0, said
+    assert f"resuming {left.parent.name}: " in said
+    assert list(runs.glob("*/run.json")) == [left]
+    whole = storage.read(left, RunResult)
+    assert whole.finished
+    assert whole.cells[: len(half.cells)] == half.cells, "what was there is not measured again"
+    rows = [(c.target.server, c.profile.options["users"]) for c in whole.cells if c.attempt == 1]
+    assert sorted(rows) == [("good", 2), ("good", 3), ("slow", 2), ("slow", 3)]
+
+
 def test_wrong_answers_are_exit_code_5(model_workspace: Workspace, serve_model: ServeModel) -> None:
     serve_model("wrong")
     command = loadtest(model_workspace, "--profile", "closed:users=2,duration_s=0.5")

@@ -15,7 +15,7 @@ from loadtests import plan, steadiness, watch
 from loadtests.handover import Facts
 from loadtests.locust.warmup import steady
 from loadtests.measure import Records
-from loadtests.rounds import ATTEMPTS, Outcome, Step, play
+from loadtests.rounds import ATTEMPTS, Step, play
 from loadtests.watch import Sample
 
 CHOSEN: list[Any] = [SimpleNamespace(name=name) for name in ("a", "b", "c")]
@@ -24,14 +24,13 @@ CHOSEN: list[Any] = [SimpleNamespace(name=name) for name in ("a", "b", "c")]
 def played(rounds: int, seed: int, void: Any = lambda step: False) -> list[Step]:
     steps: list[Step] = []
 
-    def measure(step: Step) -> Outcome:
+    def measure(step: Step) -> Any:
         steps.append(step)
-        cell: Any = step
-        return Outcome(cell, void(step))
+        return SimpleNamespace(step=step, repeatable=void(step))
 
     made = plan.make(["closed", "poisson"], rounds=rounds, seed=seed)
     cells: list[Any] = list(play(CHOSEN, made, measure))
-    assert cells == steps, "every attempt is a cell"
+    assert [cell.step for cell in cells] == steps, "every attempt is a cell"
     return steps
 
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console as RichConsole
 
-from loadtests import plan, run, validity
+from loadtests import candidates, plan, resume, run, validity
 from loadtests.measure import percentiles_us
 from serveoff import storage
 from serveoff.console import Bar, Console
 from serveoff.contract import Skip
-from serveoff.errors import NotReadyError
+from serveoff.errors import InputError, NotReadyError
 from serveoff.results import Cell, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
 if TYPE_CHECKING:
-    from .conftest import Mode, ServeModel
+    from .conftest import MakeTarget, Mode, ServeModel
 
 pytestmark = pytest.mark.integration
 
@@ -149,17 +151,79 @@ class InterruptedBar(Bar):
         raise KeyboardInterrupt
 
 
-def test_what_was_finished_survives_an_interruption(model_workspace: Workspace, serve_model: ServeModel) -> None:
+class HeardConsole(Console):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.heard: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.heard.append(text)
+
+
+def test_an_interrupted_run_is_gone_on_with(model_workspace: Workspace, serve_model: ServeModel) -> None:
     serve_model("good")
+    twice = plan.make(["closed:users=2,duration_s=0.5", "closed:users=2,duration_s=0.5"], warmup_s=0.1, warmup_limit_s=0.2)
     with pytest.raises(KeyboardInterrupt):
-        run.load_test(
-            Selection(),
-            plan.make(["closed:users=2,duration_s=0.5", "closed:users=2,duration_s=0.5"], warmup_s=0.1),
-            model_workspace,
-            InterruptedConsole(),
-        )
+        run.load_test(Selection(), twice, model_workspace, InterruptedConsole())
     (left,) = model_workspace.runs.glob("*/run.json")
-    assert [c.profile.options["users"] for c in storage.read(left, RunResult).cells] == [2]
+    half = storage.read(left, RunResult)
+    assert ([c.profile.options["users"] for c in half.cells], half.finished, half.planned_rows) == ([2], False, 2)
+    begun = left.parent / "cells" / half.cells[0].measurement.raw.split("/")[1] / "2-closed" if half.cells[0].measurement else left
+    begun.mkdir(exist_ok=True)  # the second cell had begun, too
+
+    other = HeardConsole()
+    wanted = resume.intent(plan.make(["closed:users=3"]), [c for group in candidates.find(model_workspace, Selection()) for c in group])
+    assert resume.find(model_workspace, wanted, other) is None, "another plan is another run"
+    console = HeardConsole()
+    directory = run.load_test(Selection(), twice, model_workspace, console)
+    assert (directory, console.heard) == (left.parent, [f"resuming {left.parent.name}: 1 of 2 rows are there (--fresh starts anew)"])
+    whole = storage.read(left, RunResult)
+    assert (whole.finished, [c.attempt for c in whole.cells]) == (True, [1, 1])
+    assert whole.cells[0] == half.cells[0], "it was not measured again"
+    assert whole.cells[1].measurement is not None
+    assert whole.created_at == half.created_at
+    assert whole.seconds > half.seconds
+    again = resume.intent(twice, [c for group in candidates.find(model_workspace, Selection()) for c in group])
+    assert resume.find(model_workspace, again, other) is None, "a finished run is not gone on with"
+    assert other.heard == []
+
+
+def test_a_run_whose_target_was_started_again_is_not_gone_on_with(model_workspace: Workspace, serve_model: ServeModel) -> None:
+    serve_model("good")
+    chosen = [c for group in candidates.find(model_workspace, Selection()) for c in group]
+    before = resume.intent(SHORT, chosen)
+    run_dir = model_workspace.runs / "20260101-000000"
+    later = msgspec.structs.replace(before.subjects[0], started_at="2026-02-02T00:00:00+00:00")
+    for then, heard in (
+        (before, "resuming 20260101-000000: 0 of 1 rows are there (--fresh starts anew)"),
+        (
+            msgspec.structs.replace(before, subjects=(later,)),
+            f"20260101-000000 is unfinished, and stays so: {later.target} was started again since",
+        ),
+        (
+            msgspec.structs.replace(before, serveoff_version="0.0.1"),
+            f"20260101-000000 is unfinished, and stays so: serveoff was 0.0.1 then, and is {before.serveoff_version}",
+        ),
+    ):
+        storage.write(run_dir / resume.INTENT, then)
+        console = HeardConsole()
+        assert (resume.find(model_workspace, before, console) is None) is heard.startswith("20260101")
+        assert console.heard == [heard]
+
+
+def test_stored_rows_stand_for_the_first_steps_only_where_they_are_the_same(make_target: MakeTarget) -> None:
+    step: Any = SimpleNamespace(
+        candidate=SimpleNamespace(target=make_target(1), endpoint=SimpleNamespace(protocol="tfs_rest")), round=1, attempt=1
+    )
+    stored: Any = SimpleNamespace(target=make_target(1), protocol="tfs_rest", round=1, attempt=1)
+    fresh: Any = object()
+    answer = resume.replayed([stored], lambda _: fresh)
+    assert [answer(step), answer(step)] == [stored, fresh]
+    stored.round = 2
+    with pytest.raises(InputError, match=r"where .* was due"):
+        resume.replayed([stored], lambda _: fresh)(step)
 
 
 def test_runs_of_one_second_do_not_share_a_directory(model_workspace: Workspace) -> None:
