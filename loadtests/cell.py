@@ -14,7 +14,7 @@ from serveoff import storage
 from serveoff.contract import Parity
 from serveoff.results import WRONG_ANSWER, Cell, CellJob, LoadPlan, Measurement, ProfileChoice
 
-from . import candidates, crew, handover, measure, merge, payloads, steadiness, validity, watch
+from . import candidates, crew, handover, measure, merge, payloads, sleepers, steadiness, validity, watch
 from .candidates import Candidate
 from .profiles import resolve, searching
 from .rounds import Step
@@ -58,7 +58,7 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     directory.mkdir(parents=True)
     target = subject.candidate.target
     job = CellJob(target=target, protocol=subject.candidate.endpoint.protocol, profile=profile, plan=plan, payloads=f"../{payloads.FILE}")
-    with watch.Watch(target) as watched:
+    with watch.Watch(target) as watched, sleepers.Sleepers(target, owner) as others:
         members = crew.run(job, directory, owner)
     died = candidates.exit_reason(target)
     faults = [] if died is None else [f"the target died under load: {died}"]
@@ -74,6 +74,7 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     wrong = payloads.wrong_answers(subject.candidate.artifact, subject.candidate.wire, answers)
     result = _with_wrong(measure.measure(raw, facts, str((directory / "records.npz").relative_to(run_dir))), wrong)
     around = watch.surroundings([one.facts for one in left], watched.samples)
+    around = msgspec.structs.replace(around, others_awake=others.used)
     result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members), sampled=len(answers.answers))
     faults += validity.reasons(result, wrong)
     disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)

@@ -83,6 +83,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """The share of their time that threads of the target and of the load were ready to run, and waited for a free core."""
     stolen_cpu: float | None = None
     """The share of all cores' time that the hypervisor gave to others."""
+    others_awake: dict[str, float] = msgspec.field(default_factory=dict)
+    """Target id -> cores that another target used meanwhile, though it was not its turn."""
 
 
 class Measurement(Struct, frozen=True, kw_only=True):

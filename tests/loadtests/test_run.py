@@ -80,7 +80,8 @@ def test_good_and_bad_targets_in_one_run(model_workspace: Workspace, serve_model
     with np.load(directory / good.measurement.raw) as raw:
         assert len(raw["due_ns"]) >= good.measurement.requests
     cell_files = {p.name for p in (directory / good.measurement.raw).parent.iterdir()}
-    assert {"job.json", "facts.json", "records.npz", "locust.log", "locust_stats.csv", "locust_failures.csv"} <= cell_files
+    kept = {"job.json", "facts.json", "answers.msgpack", "records.npz", "locust.log", "locust_stats.csv", "locust_failures.csv"}
+    assert kept <= cell_files
 
     wrong = cell_of(result, "wrong")
     assert wrong.measurement is None, "a wrong answer is not loaded"
@@ -108,12 +109,12 @@ def test_good_and_bad_targets_in_one_run(model_workspace: Workspace, serve_model
 
 def test_every_profile_of_the_plan_gets_a_cell_and_the_rate_must_be_delivered(model_workspace: Workspace, serve_model: ServeModel) -> None:
     serve_model("slow")
-    profiles = ["constant:rate_rps=10,duration_s=1,connections=16", "constant:rate_rps=400,duration_s=0.6,connections=2"]
+    profiles = ["constant:rate_rps=20,duration_s=1.5,connections=16", "constant:rate_rps=400,duration_s=0.6,connections=2"]
     _, result = load(model_workspace, plan.make(profiles, warmup_s=0.2, warmup_limit_s=1, timeout_s=5))
-    calm, flooded = (next(c for c in reversed(result.cells) if c.profile.options["rate_rps"] == rate) for rate in (10, 400))
+    calm, flooded = (next(c for c in reversed(result.cells) if c.profile.options["rate_rps"] == rate) for rate in (20, 400))
     assert calm.verdict == "VALID", calm.reasons
     assert calm.measurement is not None
-    assert calm.measurement.offered_rps == pytest.approx(10)
+    assert calm.measurement.offered_rps == pytest.approx(20)
     assert flooded.verdict == "INVALID"
     assert any("requests that were due could be sent" in reason for reason in flooded.reasons)
     assert flooded.measurement is not None

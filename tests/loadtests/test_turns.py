@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from loadtests import candidates
+from loadtests.sleepers import Sleepers
 from loadtests.turns import Turns
 from serveoff.console import Console
 from serveoff.workspace import Workspace
@@ -48,6 +50,27 @@ def test_who_has_no_turn_sleeps(model_workspace: Workspace, serve_model: ServeMo
             assert (paused(good), paused(slow), paused(fails)) == (True, False, True)
         assert len(candidates.running(model_workspace)) == 3, "a paused target lives"
     assert not any(map(paused, (good, slow, fails)))
+
+
+def test_a_target_that_works_when_it_should_sleep_is_noticed(model_workspace: Workspace, serve_model: ServeModel) -> None:
+    mine, asleep, busy = serve_model("good"), serve_model("slow"), serve_model("fails")
+    targets = {target.server: target for target in candidates.running(model_workspace)}
+    asleep.send_signal(signal.SIGSTOP)
+    with Sleepers(targets["good"], model_workspace.root) as others:
+        end = time.monotonic() + 0.5
+        for server in (targets["good"], targets["fails"]) * 1000:
+            ask(server.endpoints[0].port)
+            if time.monotonic() > end:
+                break
+    assert list(others.used) == [targets["fails"].id], "neither the one that is measured nor one that is paused"
+    assert all(server.poll() is None for server in (mine, asleep, busy))
+
+
+def ask(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", "/v1/models/sums:predict", b'{"instances": [[1, 2, 3, 4]]}')
+    connection.getresponse().read()
+    connection.close()
 
 
 def test_an_error_and_ctrl_c_wake_everybody(model_workspace: Workspace, serve_model: ServeModel) -> None:

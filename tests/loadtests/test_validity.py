@@ -32,7 +32,7 @@ GOOD = Measurement(
     "change",
     [
         {},
-        {"requests": 30, "throughput_rps": 5.0},  # few samples: the report marks its p99, the rest is as true as ever
+        {"requests": 20, "throughput_rps": 5.0},  # few samples: the report marks its p99, the rest is as true as ever
         {"requests": 1999, "unsent": 1},
         {"requests": 10_000, "errors": {"timeout": 10}},
         {"offered_rps": None},
@@ -46,6 +46,8 @@ def test_valid(change: dict[str, Any]) -> None:
     ("change", "words"),
     [
         ({"requests": 0}, ["no successful reply"]),
+        ({"requests": 19}, ["too few samples: 19 good replies, a median needs 20"]),
+        ({"requests": 1200, "errors": {"overload": 1190}}, ["too few samples: 10 good replies", "1190 of 1200"]),
         (
             {"errors": {"timeout": 1200}, "error_texts": {"timeout": "no reply within 1 s"}},
             ["no successful reply", "100.0%): timeout, first no reply"],
@@ -96,6 +98,7 @@ def test_a_quiet_machine_disturbs_nothing(limits: validity.Limits) -> None:
         ({"other_cpu": 1.0, "waiting": 0.7}, "other processes used 1.00 cores, and this measurement spent 70% of its time waiting for one"),
         ({"other_cpu": 1.0, "idle_cpu": 0.1, "waiting": None}, "other processes used 1.00 cores, and 0.10 were left over"),
         ({"stolen_cpu": 0.3}, "the hypervisor took 30.0% of the CPU time"),
+        ({"others_awake": {"m@b.process": 0.35}}, "another target was awake: m@b.process used 0.35 cores while this one was measured"),
     ],
 )
 def test_what_clearly_harms_is_a_disturbance(change: dict[str, Any], words: str, limits: validity.Limits) -> None:
@@ -107,6 +110,7 @@ def test_usual_limits_bear_a_neighbour_that_leaves_enough_over_and_strict_ones_d
         {"other_cpu": 0.3, "idle_cpu": 0.2},
         {"other_cpu": 6.0, "idle_cpu": 8.0},
         {"stolen_cpu": 0.03},
+        {"others_awake": {"m@b.process": 0.02}},
         {"hub_lag_p99_us": 4000},
     ):
         assert disturbances(**change) == ""

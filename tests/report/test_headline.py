@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from report.document import document
 from report.headline import Claim, caveats, claims
 from report.rows import groups
 
@@ -122,3 +124,12 @@ def test_a_format_of_both_frameworks_says_which(make: Any) -> None:
     cells.append(make.cell("embedded", make.manifest("keras", "tflite"), "tfs_grpc", make.CONSTANT, None, ("it died",)))
     (group,) = groups(make.run(cells))
     assert sorted(row.artifact for row in group.rows) == ["onnx from keras", "onnx from pytorch", "tflite"]
+
+
+def test_an_unfinished_run_says_so_before_anything_else(make: Any) -> None:
+    cell = make.cell("tfserving", make.manifest("pytorch", "onnx"), "tfs_grpc", make.CONSTANT, None, ("it died",))
+    half = msgspec.structs.replace(make.run([cell]), finished=False, planned_rows=24)
+    assert document(half).caveats[0] == (
+        "Unfinished: 1 of 24 measurements are there. The same `serveoff loadtest` goes on with the others."
+    )
+    assert not any(said.startswith("Unfinished") for said in document(make.run([cell])).caveats)
