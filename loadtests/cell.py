@@ -73,7 +73,7 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     answers = handover.Answers(answers=tuple(answer for one in left for answer in one.answers.answers))
     wrong = payloads.wrong_answers(subject.candidate.artifact, subject.candidate.wire, answers)
     result = _with_wrong(measure.measure(raw, facts, str((directory / "records.npz").relative_to(run_dir))), wrong)
-    around = watch.surroundings([one.facts for one in left], watched.samples)
+    around = watch.surroundings([one.facts for one in left], watched.samples, watched.cores)
     around = msgspec.structs.replace(around, others_awake=others.used)
     result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members), sampled=len(answers.answers))
     faults += validity.reasons(result, wrong)

@@ -65,6 +65,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """How late the event loop got round to a ticker that is due every 10 ms, inside the window."""
     waited: float | None = None
     """Seconds per second that its threads were ready to run and had no CPU, inside the window."""
+    cores: tuple[int, ...] | None = None
+    """Those that the process could run on; None where the system has no affinity."""
     warmed_up: bool = True
     """Whether the figures were steady when the warm-up ended."""
 

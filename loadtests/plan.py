@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from serveoff.errors import UsageError
 from serveoff.results import LoadPlan, ProfileChoice
 
+from . import cpu_sets as division
 from .profiles import complete
 
 DEFAULT = ("closed", "constant")
@@ -17,7 +18,7 @@ LONGEST_S = 3600
 SHORTEST_TIMEOUT_S = 0.001
 
 
-def make(
+def make(  # noqa: PLR0913 - one for each setting
     profiles: Sequence[str] = DEFAULT,
     *,
     warmup_s: float = 1.0,
@@ -27,6 +28,7 @@ def make(
     rounds: int = 1,
     load_processes: int = 1,
     strict: bool = False,
+    cpu_sets: str = division.AUTO,
 ) -> LoadPlan:
     """A plan from profiles as a person writes them, e.g. `constant:rate_rps=400,duration_s=30`. Raises UsageError."""
     for what, seconds, least in (
@@ -50,6 +52,7 @@ def make(
         rounds=rounds,
         load_processes=load_processes,
         strict=strict,
+        cpu_sets=division.check(cpu_sets),
     )
 
 

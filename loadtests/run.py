@@ -15,7 +15,7 @@ from serveoff.results import Cell, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
-from . import candidates, measure, payloads, resume, rounds
+from . import candidates, cpu_sets, measure, payloads, resume, rounds
 from .cell import Subject, cell, load
 from .handover import Payloads
 from .resume import RESULT, Intent
@@ -34,7 +34,8 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
     directory, earlier = unfinished or (_new_directory(workspace), None)
     storage.write(directory / resume.INTENT, wanted)
     writer = _Writer(workspace, selection, directory, wanted, earlier)
-    with Turns(candidates.running(workspace), workspace.root, console) as turns:
+    running = candidates.running(workspace)
+    with Turns(running, workspace.root, console) as turns, cpu_sets.apart(running, plan.cpu_sets, console) as writer.cpu_sets:
         test = _Test(plan, workspace.root, directory, turns)
         with console.bar("load", wanted.rows) as bar:
             there = tuple(writer.cells)
@@ -51,6 +52,8 @@ class _Writer:
 
     def __init__(self, workspace: Workspace, selection: Selection, directory: Path, wanted: Intent, earlier: RunResult | None) -> None:
         self.cells = list(earlier.cells) if earlier else []
+        self.cpu_sets = ""
+        self._host = host.facts()  # before we give away the servers' cores
         self._directory, self._wanted = directory, wanted
         self._created_at = earlier.created_at if earlier else datetime.now(UTC).isoformat(timespec="seconds")
         self._started = time.monotonic() - (earlier.seconds if earlier else 0)
@@ -70,13 +73,14 @@ class _Writer:
             created_at=self._created_at,
             seconds=time.monotonic() - self._started,
             plan=self._wanted.plan,
-            host=host.facts(),
+            host=self._host,
             cells=tuple(self.cells),
             skips=self._skips,
             training=self._training,
             twins=self._twins,
             finished=finished,
             planned_rows=self._wanted.rows,
+            cpu_sets=self.cpu_sets,
         )
         storage.write(self._directory / RESULT, result)
 

@@ -6,6 +6,7 @@ Whatever happens, all are awake again afterwards: at the end, at Ctrl-C, and whe
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +18,14 @@ from serveoff.errors import ServeoffError
 from serveoff.registry import LAUNCHERS
 
 _WAKER_S = 30
+_AWAKE_WITHIN_S, _LOOK_AGAIN_S = 5, 0.02
 
 
 class Turns:
-    """Holds all targets paused but the one whose turn it is. A target that cannot be paused is told of once, and stays awake."""
+    """Holds all targets paused but the one whose turn it is. A target that cannot be paused is told of once, and stays awake.
+
+    At its end all are awake again, and that is checked.
+    """
 
     def __init__(self, targets: Sequence[Target], owner: Path, console: Console) -> None:
         self._targets = {target.id: target for target in targets}
@@ -31,19 +36,30 @@ class Turns:
     def __enter__(self) -> Turns:
         for target in self._targets.values():
             LAUNCHERS.load(target.launcher).resume(target)  # a load test that was killed with its waker left it paused
-        if len(self._targets) > 1:
-            self._waker = _start_waker(self._owner)
+        self._waker = _start_waker(self._owner)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             for target in self._targets.values():
                 LAUNCHERS.load(target.launcher).resume(target)
+            self._check_awake()
         finally:
             if self._waker is not None:
                 assert self._waker.stdin is not None
                 self._waker.stdin.close()
                 self._waker.wait(_WAKER_S)
+
+    def _check_awake(self) -> None:
+        """Raises ServeoffError for a target that is still paused."""
+        deadline = time.monotonic() + _AWAKE_WITHIN_S
+        for target in self._targets.values():
+            launcher = LAUNCHERS.load(target.launcher)
+            while launcher.asleep(target):
+                if time.monotonic() > deadline:
+                    raise ServeoffError(f"{target.id} is still paused after the load test", hint="`serveoff stop`, then `serveoff serve`")
+                time.sleep(_LOOK_AGAIN_S)
+                launcher.resume(target)
 
     def give(self, target: Target) -> None:
         """Wake this target; the others sleep."""

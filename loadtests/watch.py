@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 import psutil
 
+from serveoff import affinity
 from serveoff.contract import Target
 from serveoff.registry import LAUNCHERS
-from serveoff.results import Surroundings
+from serveoff.results import Surroundings, Usage
 
-from . import waits
+from . import threads
 from .handover import Facts
+from .usage import Gauge, Reading, usage
 
 _EVERY_S = 0.25
 _SAMPLES_PER_SCAN = 8
@@ -36,6 +38,7 @@ class Sample:
     target_s: float | None
     waited_s: float | None = None
     """How long the target's threads had to wait for a CPU."""
+    used: Reading | None = None
 
 
 class Watch:
@@ -46,11 +49,12 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._processes: dict[int, psutil.Process] | None = {}
-        self._used: dict[int, float] = {}
-        """Pid -> CPU seconds, also of processes that have ended since."""
+        self._gauge = Gauge(container=target.container is not None)
         self._waited: dict[str, float] | None = {}
         """Thread -> seconds it waited, the same way."""
         self.samples: list[Sample] = []
+        self.cores: tuple[int, ...] | None = None
+        """Those that the target could run on."""
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -80,33 +84,33 @@ class Watch:
             if pid not in self._processes:
                 with contextlib.suppress(psutil.Error):
                     self._processes[pid] = psutil.Process(pid)
+        if affinity.supported():
+            self.cores = tuple(sorted(frozenset().union(*map(affinity.of, pids)))) or self.cores
 
     def _sample(self) -> Sample:
-        for pid, process in (self._processes or {}).items():
-            with contextlib.suppress(psutil.Error):
-                used = process.cpu_times()
-                self._used[pid] = used.user + used.system
-                self._add_waits(pid)
+        used = None if self._processes is None else self._gauge.read(self._processes)
+        for pid in self._processes or {}:
+            self._add_waits(pid)
         at_ns, now = time.monotonic_ns(), psutil.cpu_times()
         busy = sum(getattr(now, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
         idle = now.idle + getattr(now, "iowait", 0.0)
-        seen = self._processes is not None
         return Sample(
             at_ns,
             busy,
             idle,
             getattr(now, "steal", 0.0),
-            sum(self._used.values()) if seen else None,
-            sum(self._waited.values()) if seen and self._waited is not None else None,
+            None if used is None else self._gauge.cpu_s,
+            None if used is None or self._waited is None else sum(self._waited.values()),
+            used,
         )
 
     def _add_waits(self, pid: int) -> None:
-        if self._waited is not None and (found := waits.waited_s(pid)) is not None:
+        if self._waited is not None and (found := threads.waited_s(pid)) is not None:
             self._waited |= found
 
 
-def surroundings(facts: Sequence[Facts], samples: Sequence[Sample]) -> Surroundings:
-    """What happened in the window of these load processes."""
+def surroundings(facts: Sequence[Facts], samples: Sequence[Sample], cores: tuple[int, ...] | None = None) -> Surroundings:
+    """What happened in the window of these load processes, while the target could run on `cores`."""
     window_ns = (facts[0].window_start_ns, facts[0].window_end_ns)
     peak, lag = max(f.cpu_peak for f in facts), max(f.hub_lag_p99_us for f in facts)
     seconds = (window_ns[1] - window_ns[0]) / 1e9
@@ -127,6 +131,9 @@ def surroundings(facts: Sequence[Facts], samples: Sequence[Sample]) -> Surroundi
         idle_cpu=used.idle_s / seconds,
         waiting=waiting,
         stolen_cpu=used.stolen_s / total if total else None,
+        target_cores=cores,
+        client_cores=None if any(f.cores is None for f in facts) else tuple(sorted({core for f in facts for core in f.cores or ()})),
+        usage=_usage(samples, *window_ns),
     )
 
 
@@ -147,6 +154,17 @@ def _between(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Sample | 
     assert idle is not None
     assert stolen is not None
     return Sample(end_ns, busy, idle, stolen, target, waited)
+
+
+def _usage(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Usage | None:
+    """From the samples around the window and those in it; its counters at the edges are interpolated."""
+    first = max(i for i, s in enumerate(samples) if s.at_ns <= start_ns)
+    last = next(i for i, s in enumerate(samples) if s.at_ns >= end_ns)
+    during = [s.used for s in samples[first : last + 1] if s.used is not None]
+    if len(during) <= last - first or last == first:
+        return None
+    at = [s.at_ns for s in samples[first : last + 1]]
+    return usage(during, at, start_ns, end_ns)
 
 
 def _counters(sample: Sample) -> tuple[float, float, float, float | None, float | None]:

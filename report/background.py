@@ -88,6 +88,7 @@ def load(result: RunResult) -> Table:
         ("warm-up, not counted", wording.seconds(plan.warmup_s)),
         ("time-out of a request", wording.seconds(plan.timeout_s)),
         ("seed", str(plan.seed)),
+        ("cores", wording.clean(result.cpu_sets) or "not divided"),
         ("rounds per row", str(plan.rounds)),
         ("rounds that were void", str(sum(1 for cell in result.cells if cell.verdict == "INVALID"))),
         ("whole run", wording.seconds(result.seconds)),

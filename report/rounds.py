@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from serveoff.results import Cell, Measurement
+from serveoff.results import Cell, Measurement, Usage
 
 from .percentiles import Distribution, decode, merge
 
@@ -52,6 +52,10 @@ class Around:
     other_cpu: float | None
     stolen_cpu: float | None
     hub_lag_p99_us: float | None
+    target_cores: tuple[int, ...] | None
+    client_cores: tuple[int, ...] | None
+    used: Usage | None
+    """Of all rounds together: sums, the mean of the memory, the largest of the rest. None where a round does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,37 @@ def _around(all_of: Sequence[Measurement]) -> Around:
         other_cpu=max((s.other_cpu for s in known if s.other_cpu is not None), default=None),
         stolen_cpu=max((s.stolen_cpu for s in known if s.stolen_cpu is not None), default=None),
         hub_lag_p99_us=max((s.hub_lag_p99_us for s in known), default=None),
+        target_cores=_cores([s.target_cores for s in known]),
+        client_cores=_cores([s.client_cores for s in known]),
+        used=_used(all_of),
     )
+
+
+def _cores(found: Sequence[tuple[int, ...] | None]) -> tuple[int, ...] | None:
+    """Every core that was allowed in a round; None where a round does not tell."""
+    if not found or None in found:
+        return None
+    return tuple(sorted({core for cores in found for core in cores or ()}))
+
+
+def _used(all_of: Sequence[Measurement]) -> Usage | None:
+    found = [m.surroundings.usage for m in all_of if m.surroundings is not None and m.surroundings.usage is not None]
+    if len(found) < len(all_of) or not found:
+        return None
+    return Usage(
+        cpu_s=sum(u.cpu_s for u in found),
+        memory_mean_bytes=sum(u.memory_mean_bytes for u in found) / len(found),
+        memory_peak_bytes=max(u.memory_peak_bytes for u in found),
+        processes=max(u.processes for u in found),
+        threads=max(u.threads for u in found),
+        voluntary_switches=_sum([u.voluntary_switches for u in found]),
+        involuntary_switches=_sum([u.involuntary_switches for u in found]),
+    )
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _blocks(m: Measurement, latency: Distribution) -> list[Block]:

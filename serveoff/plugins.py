@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -198,6 +198,17 @@ class Launcher(Protocol):
 
     def resume(self, target: Target) -> None:
         """Let a paused target run again; one that has ended, or is not paused, is not an error."""
+        ...
+
+    def asleep(self, target: Target) -> bool:
+        """Whether it, or something that it started, is paused."""
+        ...
+
+    def pin(self, target: Target, cores: Collection[int]) -> None:
+        """Let it and everything it started run on these cores of this host only. A target that has ended is not an error.
+
+        Raises ServeoffError where that cannot be done.
+        """
         ...
 
     def processes(self, target: Target) -> list[int] | None:

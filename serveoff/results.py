@@ -36,6 +36,8 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     warmup_limit_s: float = 1.5
     """The warm-up lasts `warmup_s`, and then until the figures are steady, but not longer than this."""
     load_processes: int = 1
+    cpu_sets: str = "auto"
+    """`auto`, `off`, or the cores of every server and those of the client, e.g. `0-3:4,5`."""
     strict: bool = False
     """The validity limits for a quiet machine of one's own, instead of those that a busy one can meet."""
 
@@ -65,6 +67,26 @@ class Interval(Struct, frozen=True, kw_only=True):
     latency_hdr: str
 
 
+class Usage(Struct, frozen=True, kw_only=True):
+    """What the target's processes used inside the measured window, all together; a container's figures are its cgroup's.
+
+    None where this host does not tell.
+    """
+
+    cpu_s: float
+    memory_mean_bytes: float
+    """Resident memory, pages that processes share counted in each; of a container with its page cache, as its limit counts it."""
+    memory_peak_bytes: int
+    """The largest sample, or the cgroup's own peak."""
+    processes: int
+    threads: int
+    """The most there were at once."""
+    voluntary_switches: int | None = None
+    """How often a thread gave its core up because it had to wait."""
+    involuntary_switches: int | None = None
+    """How often the system took it away."""
+
+
 class Surroundings(Struct, frozen=True, kw_only=True):
     """What else happened on this machine inside the measured window. CPU figures are cores: 1.0 is one core all the time.
 
@@ -85,6 +107,10 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """The share of all cores' time that the hypervisor gave to others."""
     others_awake: dict[str, float] = msgspec.field(default_factory=dict)
     """Target id -> cores that another target used meanwhile, though it was not its turn."""
+    target_cores: tuple[int, ...] | None = None
+    """The cores that the target's threads were allowed to run on, as the system said meanwhile."""
+    client_cores: tuple[int, ...] | None = None
+    usage: Usage | None = None
 
 
 class Measurement(Struct, frozen=True, kw_only=True):
@@ -186,3 +212,5 @@ class RunResult(Struct, frozen=True, kw_only=True):
     finished: bool = True
     planned_rows: int | None = None
     """How many (target, protocol, profile, round) were to be measured; None where that was not kept."""
+    cpu_sets: str = ""
+    """How the cores were divided, or why they were not, in words."""

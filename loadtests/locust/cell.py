@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import gevent
 from locust import events
 from locust.env import Environment
 
-from serveoff import storage
+from serveoff import affinity, storage
 from serveoff.results import CellJob
 
 from .. import handover
@@ -68,6 +69,7 @@ def _conclude(environment: Environment, session: Session, directory: Path) -> No
         cpu_peak=meter.cpu_peak,
         hub_lag_p99_us=meter.hub_lag_p99_us,
         waited=meter.waited,
+        cores=tuple(sorted(affinity.of(os.getpid()))) or None,
         warmed_up=session.warmed_up,
     )
     handover.pack(directory / handover.RECORDS, session.recorder.columns())

@@ -7,7 +7,7 @@ from array import array
 
 import gevent
 
-from .. import waits
+from .. import threads
 from .pacing import Alarm
 
 _TICK_NS = 10_000_000
@@ -45,7 +45,7 @@ class Meter:
         gevent.sleep(max(0, start_ns - time.monotonic_ns()) / 1e9)
         first_cpu_s = cpu_s = time.process_time()
         first_ns = now_ns = time.monotonic_ns()
-        before = waits.waited_s("self")
+        before = threads.waited_s("self")
         while now_ns < end_ns:
             gevent.sleep(min(_SECOND_NS, end_ns - now_ns) / 1e9)
             before_s, before_ns = cpu_s, now_ns
@@ -53,6 +53,6 @@ class Meter:
             if now_ns - before_ns > _SECOND_NS / 2 or first_ns == before_ns:  # a short rest at the end says little
                 self.cpu_peak = max(self.cpu_peak, (cpu_s - before_s) / (now_ns - before_ns) * 1e9)
         self.cpu = (cpu_s - first_cpu_s) / (now_ns - first_ns) * 1e9
-        after = waits.waited_s("self")
+        after = threads.waited_s("self")
         if before is not None and after is not None:
             self.waited = sum(seconds - before.get(thread, 0.0) for thread, seconds in after.items()) / (now_ns - first_ns) * 1e9

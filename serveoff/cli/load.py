@@ -40,6 +40,9 @@ def loadtest(
     timeout_s: Annotated[float, typer.Option(help="Seconds after which a request counts as failed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the order, of the arrivals and of the samples.")] = 1,
     load_processes: Annotated[int, typer.Option(help="How many processes share one load, where one is not enough.")] = 1,
+    cpu_sets: Annotated[
+        str, typer.Option(help="The cores of every server and of the client: auto (half each), off, or e.g. 0-3:4,5.")
+    ] = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="The validity limits for a quiet machine of one's own.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew, even where the same load test was interrupted.")] = False,
 ) -> None:
@@ -60,6 +63,7 @@ def loadtest(
         rounds=rounds,
         load_processes=load_processes,
         strict=strict,
+        cpu_sets=cpu_sets,
     )
     with at_work(shared.workspace, "loadtest"):
         run_dir: Path = load_module("loadtests.run").load_test(selection, plan, shared.workspace, shared.console, fresh=fresh)

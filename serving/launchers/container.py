@@ -15,7 +15,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import psutil
@@ -104,6 +104,19 @@ class ContainerLauncher:
 
     def resume(self, target: Target) -> None:
         self._freeze(target, "unpause", wanted=False)
+
+    def asleep(self, target: Target) -> bool:
+        return _call(_engine(), "inspect", "--format", "{{.State.Paused}}", target.container or "") == "true"
+
+    def pin(self, target: Target, cores: Collection[int]) -> None:
+        tool, name = _engine(), target.container or ""
+        if _call(tool, "inspect", "--format", "{{.State.Running}}", name) != "true":
+            return
+        if self.processes(target) is None:
+            raise ServeoffError(f"{target.id} cannot be pinned to cores: its engine runs in a virtual machine, which has cores of its own")
+        done = _run((tool, "update", "--cpuset-cpus", ",".join(map(str, sorted(cores))), name), 30)
+        if done.returncode:
+            raise ServeoffError(f"{target.id} cannot be pinned to cores: {tool} could not update the container {name}: {_why(done)}")
 
     def processes(self, target: Target) -> list[int] | None:
         """What runs in the container, and what forwards its ports; None where the engine runs in a virtual machine."""

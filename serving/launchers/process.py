@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
 
-from serveoff import process
+from serveoff import affinity, process
 from serveoff.contract import LauncherKind, LaunchSpec, Target
 from serveoff.errors import ServeoffError
 from serveoff.plugins import Artifact, Launcher
@@ -97,6 +98,19 @@ class ProcessLauncher:
     def resume(self, target: Target) -> None:
         _resume(_tree(target))
 
+    def asleep(self, target: Target) -> bool:
+        return any(_status(one) == psutil.STATUS_STOPPED for one in _tree(target))
+
+    def pin(self, target: Target, cores: Collection[int]) -> None:
+        pinned = set[int]()
+        while new := {one.pid for one in _tree(target)} - pinned:  # whoever is not pinned yet can start another one meanwhile
+            for pid in new:
+                try:
+                    affinity.pin(pid, cores)
+                except OSError as error:
+                    raise ServeoffError(f"{target.id} cannot be pinned to cores: process {pid}: {error.strerror}") from error
+            pinned |= new
+
     def processes(self, target: Target) -> list[int] | None:
         return [one.pid for one in _tree(target)]
 
@@ -121,10 +135,14 @@ def _tree(target: Target) -> list[psutil.Process]:
 
 
 def _awake(one: psutil.Process) -> bool:
+    return _status(one) not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+
+
+def _status(one: psutil.Process) -> str:
     try:
-        return one.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+        return str(one.status())
     except psutil.Error:
-        return False
+        return psutil.STATUS_ZOMBIE
 
 
 def _resume(processes: list[psutil.Process]) -> None:

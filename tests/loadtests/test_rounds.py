@@ -16,6 +16,7 @@ from loadtests.handover import Facts
 from loadtests.locust.warmup import steady
 from loadtests.measure import Records
 from loadtests.rounds import ATTEMPTS, Step, play
+from loadtests.usage import Reading
 from loadtests.watch import Sample
 
 CHOSEN: list[Any] = [SimpleNamespace(name=name) for name in ("a", "b", "c")]
@@ -138,4 +139,12 @@ def test_strangers_are_what_is_left_of_the_whole() -> None:
     counted = [replace(s, waited_s=10 + 0.5 * n) for n, s in enumerate(samples)]
     waited = Facts(**{f: getattr(window, f) for f in window.__struct_fields__} | {"waited": 0.5})
     assert watch.surroundings([waited], counted).waiting == pytest.approx(2 / 3), "1 s waited, 0.5 s run, every second"
+    assert (found.target_cores, found.client_cores, found.usage) == (None, None, None), "nor looked"
+    used = [replace(s, used=Reading(3 + 0.3 * n, 1000 + n, 1, 8, 40 * n, 2 * n)) for n, s in enumerate(samples)]
+    pinned = Facts(**{f: getattr(window, f) for f in window.__struct_fields__} | {"cores": (1,)})
+    seen = watch.surroundings([pinned, pinned], used, (0, 2))
+    assert (seen.target_cores, seen.client_cores) == ((0, 2), (1,))
+    assert seen.usage is not None
+    assert seen.usage.cpu_s == pytest.approx(4 * 0.3)
+    assert (seen.usage.voluntary_switches, seen.usage.memory_peak_bytes, seen.usage.threads) == (160, 1006, 8)
     assert watch.surroundings([window], samples[:3]).idle_cpu is None, "the window was not watched to its end"

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from loadtests import candidates
+from loadtests import candidates, turns
 from loadtests.sleepers import Sleepers
 from loadtests.turns import Turns
 from serveoff.console import Console
+from serveoff.errors import ServeoffError
+from serveoff.registry import LAUNCHERS
 from serveoff.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,11 +44,11 @@ def wait_for(what: Callable[[], bool]) -> None:
 def test_who_has_no_turn_sleeps(model_workspace: Workspace, serve_model: ServeModel) -> None:
     good, slow, fails = serve_model("good"), serve_model("slow"), serve_model("fails")
     targets = {target.server: target for target in candidates.running(model_workspace)}
-    with Turns(list(targets.values()), model_workspace.root, Console(quiet=True)) as turns:
+    with Turns(list(targets.values()), model_workspace.root, Console(quiet=True)) as held:
         for _ in range(2):
-            turns.give(targets["good"])
+            held.give(targets["good"])
             assert (paused(good), paused(slow), paused(fails)) == (False, True, True)
-            turns.give(targets["slow"])
+            held.give(targets["slow"])
             assert (paused(good), paused(slow), paused(fails)) == (True, False, True)
         assert len(candidates.running(model_workspace)) == 3, "a paused target lives"
     assert not any(map(paused, (good, slow, fails)))
@@ -78,8 +80,8 @@ def test_an_error_and_ctrl_c_wake_everybody(model_workspace: Workspace, serve_mo
     targets = candidates.running(model_workspace)
 
     def _fail_in_a_turn(error: type[BaseException]) -> None:
-        with Turns(targets, model_workspace.root, Console(quiet=True)) as turns:
-            turns.give(targets[0])
+        with Turns(targets, model_workspace.root, Console(quiet=True)) as held:
+            held.give(targets[0])
             assert any(map(paused, servers))
             raise error
 
@@ -87,6 +89,15 @@ def test_an_error_and_ctrl_c_wake_everybody(model_workspace: Workspace, serve_mo
         with pytest.raises(error):
             _fail_in_a_turn(error)
         assert not any(map(paused, servers))
+
+
+def test_one_that_does_not_wake_is_told_of(model_workspace: Workspace, serve_model: ServeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve_model("good")
+    launcher = LAUNCHERS.load("process")
+    monkeypatch.setattr(turns, "_AWAKE_WITHIN_S", 0.05)
+    held = Turns(candidates.running(model_workspace), model_workspace.root, Console(quiet=True))
+    with pytest.raises(ServeoffError, match=r"good\.process is still paused after the load test"), held:
+        monkeypatch.setattr(type(launcher), "asleep", lambda *_: True)
 
 
 def test_a_load_test_that_is_killed_leaves_nobody_asleep(model_workspace: Workspace, serve_model: ServeModel) -> None:

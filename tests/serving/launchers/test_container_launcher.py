@@ -281,3 +281,34 @@ def test_processes_are_the_containers_own_or_unknown(engine: Engine, container_t
         [{"to": ["inspect"], "out": f"{os.getpid()} 0123456789abcdef"}]
     )  # in a virtual machine: another process has that pid here
     assert LAUNCHER.processes(container_target) is None
+
+
+@pytest.mark.parametrize(("paused", "asleep"), [("true", True), ("false", False), ("", False)])
+def test_asleep_is_what_the_engine_says(engine: Engine, container_target: Target, paused: str, asleep: bool) -> None:
+    engine.answer([{"to": ["inspect", "--format", "{{.State.Paused}}"], "out": paused}])
+    assert LAUNCHER.asleep(container_target) is asleep
+
+
+def pinned(engine: Engine, target: Target, monkeypatch: pytest.MonkeyPatch, *, ours: bool, answers: Answers) -> list[list[str]]:
+    """What the engine was told, of a running container whose processes this host sees, or does not."""
+    monkeypatch.setattr(container, "_in_container", lambda pid, container_id: ours)
+    running: dict[str, object] = {"to": ["inspect", "--format", "{{.State.Running}}"], "out": "true"}
+    engine.answer([running, {"to": ["inspect"], "out": f"{os.getpid()} 0123456789abcdef"}, *answers])
+    LAUNCHER.pin(target, (3, 1))
+    return [call for call in engine.calls if call[0] == "update"]
+
+
+def test_a_container_is_pinned_by_its_engine(engine: Engine, container_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = pinned(engine, container_target, monkeypatch, ours=True, answers=[])
+    assert told == [["update", "--cpuset-cpus", "1,3", container_target.container]]
+    engine.answer([{"to": ["inspect"], "code": 1}])
+    LAUNCHER.pin(container_target, (0,))
+    assert [call for call in engine.calls if call[0] == "update"] == told, "one that is gone is left alone"
+
+
+def test_a_container_that_cannot_be_pinned_says_why(engine: Engine, container_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ServeoffError, match="t cannot be pinned to cores: its engine runs in a virtual machine"):
+        pinned(engine, container_target, monkeypatch, ours=False, answers=[])
+    refused: Answers = [{"to": ["update"], "code": 1, "err": "Error response from daemon: cpuset is not mounted"}]
+    with pytest.raises(ServeoffError, match=r"docker could not update the container .*: Error response from daemon: cpuset is not mounted"):
+        pinned(engine, container_target, monkeypatch, ours=True, answers=refused)

@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 
-from serveoff import process
+from serveoff import affinity, process
 from serveoff.contract import LaunchSpec, Target
 from serveoff.errors import NotReadyError, ServeoffError
 from serveoff.plugins import Artifact
@@ -217,11 +217,27 @@ def test_a_paused_target_sleeps_with_all_it_started_lives_and_answers_again(star
     for _ in range(2):  # twice is no error
         LAUNCHER.pause(target)
         assert states(target) == {psutil.STATUS_STOPPED}
+        assert LAUNCHER.asleep(target)
     assert LAUNCHER.alive(target)
     for _ in range(2):
         LAUNCHER.resume(target)
     assert psutil.STATUS_STOPPED not in states(target)
+    assert not LAUNCHER.asleep(target)
     assert ready.is_ready(target.endpoints[0], spec)
+
+
+@pytest.mark.skipif(not affinity.supported(), reason="this system has no CPU affinity")
+def test_a_target_is_pinned_with_all_it_started(start: Start) -> None:
+    target, spec = start("parent")
+    wait(target, spec)
+    everywhere = affinity.usable()
+    for cores in (everywhere[:1], everywhere):
+        LAUNCHER.pin(target, cores)
+        assert {affinity.of(pid) for pid in LAUNCHER.processes(target) or []} == {frozenset(cores)}
+    with pytest.raises(ServeoffError, match=r"cannot be pinned to cores: process [0-9]+: Invalid argument"):
+        LAUNCHER.pin(target, (9999,))
+    LAUNCHER.stop(target)
+    LAUNCHER.pin(target, everywhere)  # ended already: no error
 
 
 def test_a_paused_target_can_be_stopped_and_swept(start: Start, workspace: Workspace) -> None:
