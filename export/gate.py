@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from serveoff import parity, reference
 from serveoff.contract import SIGNATURE, Parity, ParityCheck, Tolerance
 from serveoff.errors import GateError
-from serveoff.plugins import LoadedModel, ModelSpec, Tensors
+from serveoff.plugins import Array, LoadedModel, ModelSpec, Tensors
+from serveoff.reference import Reference
 from serveoff.registry import RUNTIMES
+
+from . import tolerances
 
 BATCHES = (1, 3, 8)
 """Besides all samples at once. A model that is right at batch 1 and wrong at batch 8 has been seen (AOTInductor with an LSTM)."""
 
+_DECIDING_ROWS = 24
+"""How many rows are sent at each batch size where decisions are counted: a share of a few says nothing."""
 
-def judge(spec: ModelSpec, serve_file: str, directory: Path, references: Path, tolerance: Tolerance) -> Parity:
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict; for a quantised artifact also its own answers to the samples, and what a server may differ from them."""
+
+    parity: Parity
+    own: Reference | None = None
+    served: Tolerance | None = None
+
+
+def judge(spec: ModelSpec, serve_file: str, directory: Path, references: Path, tolerance: Tolerance) -> Judged:
     """Run the artifact on every reference case (`references/*.npz`) and every batch size. Raises GateError for a wrong signature."""
     runtime = next(r for r in RUNTIMES.all().values() if r.serve_file == serve_file)
     loaded = runtime.load(directory, threads=1)
@@ -27,20 +45,50 @@ def judge(spec: ModelSpec, serve_file: str, directory: Path, references: Path, t
         gc.collect()
 
 
-def _run(loaded: LoadedModel, references: Path, tolerance: Tolerance) -> Parity:
+def _run(loaded: LoadedModel, references: Path, tolerance: Tolerance) -> Judged:
+    samples = reference.load(references / "samples.npz")
+    trained = bool((samples.labels >= 0).any())
+    tolerance = tolerance if trained else tolerances.untrained(tolerance)
+    quantised = tolerance.minimum_top1 is not None
+    checks = _edges(loaded, references, tolerance)
+    by_size: dict[int, dict[str, Array]] = {}
+    for size in (*BATCHES, samples.rows):
+        rows = min(max(size, _DECIDING_ROWS), samples.rows) if quantised else size
+        inputs, wanted = samples.slice(0, rows)
+        by_size[size] = _answers(loaded, inputs, size, rows)
+        checks += parity.compare(f"samples, batch {size}", wanted, by_size[size], tolerance)
+    own = by_size[samples.rows]
+    name = next(iter(samples.outputs))
+    metric = parity.metric_gate(samples.labels, samples.outputs[name], own[name]) if trained and name in own else None
+    verdict = Parity(tolerance=tolerance, checks=tuple(checks), metric=metric)
+    if not quantised or not verdict.passed:
+        return Judged(verdict)
+    return Judged(verdict, Reference(samples.inputs, own, samples.labels), _served(by_size, own, tolerance))
+
+
+def _edges(loaded: LoadedModel, references: Path, tolerance: Tolerance) -> list[ParityCheck]:
+    """The edge inputs. Quantised, only shapes, types and NaNs count: values outside of the calibrated range are cut off by design."""
+    if tolerance.minimum_top1 is not None:
+        tolerance = msgspec.structs.replace(tolerance, minimum_top1=0.0)
     checks: list[ParityCheck] = []
     for path in sorted(references.glob("*.npz")):
         if path.stem != "samples":
             case = reference.load(path)
             checks += parity.compare(path.stem, case.outputs, loaded.run(SIGNATURE, case.inputs), tolerance)
-    samples = reference.load(references / "samples.npz")
-    for size in (*BATCHES, samples.rows):
-        inputs, wanted = samples.slice(0, size)
-        answer: Tensors = loaded.run(SIGNATURE, inputs)
-        checks += parity.compare(f"samples, batch {size}", wanted, answer, tolerance)
-    name = next(iter(samples.outputs))
-    metric = parity.metric_gate(samples.labels, samples.outputs[name], answer[name]) if name in answer else None
-    return Parity(tolerance=tolerance, checks=tuple(checks), metric=metric)
+    return checks
+
+
+def _answers(loaded: LoadedModel, inputs: Tensors, size: int, rows: int) -> dict[str, Array]:
+    """The answers to `rows` rows, sent `size` at a time (the last ones may be fewer)."""
+    import numpy as np
+
+    parts = [loaded.run(SIGNATURE, {k: v[start : start + size] for k, v in inputs.items()}) for start in range(0, rows, size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
+
+
+def _served(by_size: dict[int, dict[str, Array]], own: Tensors, tolerance: Tolerance) -> Tolerance:
+    spread = max(float(abs(part[name] - own[name][: len(part[name])]).max()) for part in by_size.values() for name in own)
+    return tolerances.served(tolerance, spread, max(float(values.max() - values.min()) for values in own.values()))
 
 
 def _require_signature(spec: ModelSpec, loaded: LoadedModel) -> None:

@@ -1,6 +1,12 @@
-"""The tolerance table: what each precision may differ from the source model, and where the numbers come from."""
+"""The tolerance table: what each precision may differ from the source model, and where the numbers come from.
+
+A quantised variant is judged by the task metric and by its decisions (top-1), since its values are other values by design. What a server
+answers with it is compared with the artifact's own answers, as the gate accepted them: against the source a wrong server could hide.
+"""
 
 from __future__ import annotations
+
+import msgspec
 
 from serveoff.contract import Tolerance
 
@@ -9,3 +15,42 @@ FLOAT32 = Tolerance(
     rtol=1e-4,
     source="float32 in another engine: sums in another order; measured 2e-5 at most over eight architectures, times five",
 )
+
+FLOAT16 = Tolerance(
+    atol=5e-2,
+    rtol=1e-2,
+    source="weights with 11 bits (TFLite computes in float32): measured 1e-2 at most over eight architectures, times five",
+)
+
+INT8 = Tolerance(
+    atol=FLOAT32.atol,
+    rtol=FLOAT32.rtol,
+    source="int8, judged by decisions: 99 % of the accuracy lets 1 right row in 100 change, and wrong rows may change, too",
+    minimum_top1=0.95,
+)
+
+UNTRAINED_TOP1 = 0.5
+"""Random weights: the largest values of a row lie so close that honest int8 moves them (75 % measured for an LSTM). Chance is far below."""
+
+
+def untrained(tolerance: Tolerance) -> Tolerance:
+    """The criterion for a model without a task metric."""
+    if tolerance.minimum_top1 is None:
+        return tolerance
+    return msgspec.structs.replace(
+        tolerance, minimum_top1=UNTRAINED_TOP1, source="int8 of a model without a task metric, whose rows decide by a hair: 75 % measured"
+    )
+
+
+def served(tolerance: Tolerance, spread: float, extent: float) -> Tolerance:
+    """What a server's answers may differ from the artifact's own.
+
+    `spread`: the largest difference that the batch size makes (one scale for a whole batch in dynamic int8). `extent`: from its smallest to
+    its largest answer; another build of the same kernels may round a step of int8 the other way.
+    """
+    step = extent / 255
+    return Tolerance(
+        atol=tolerance.atol + 2 * max(spread, step),
+        rtol=tolerance.rtol,
+        source=f"its own answers: twice what the batch size makes ({spread:.2g}) or one step of int8 ({step:.2g})",
+    )

@@ -66,9 +66,13 @@ def export(args: argparse.Namespace) -> str:
     started = time.monotonic()
     options = source.export(ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs))
     export_s = time.monotonic() - started
-    parity = gate.judge(spec, kind.serve_file, version_dir, references, source.precisions[args.precision])
+    judged = gate.judge(spec, kind.serve_file, version_dir, references, source.precisions[args.precision])
 
-    shutil.copyfile(references / "samples.npz", args.out / "reference.npz")
+    parity = judged.parity
+    if judged.own is None:
+        shutil.copyfile(references / "samples.npz", args.out / "reference.npz")
+    else:
+        reference.save(args.out / "reference.npz", judged.own)
     served = artifacts.records(args.out, "serve")
     manifest = Manifest(
         model=args.model,
@@ -81,6 +85,7 @@ def export(args: argparse.Namespace) -> str:
         outputs=spec.outputs,
         options=dict(options),
         parity=parity,
+        served=judged.served,
         weights_sha256=storage.read(args.checkpoint / "twin.json", TwinProof).weights_sha256,
         size_bytes=sum(f.size_bytes for f in served),
         export_s=export_s,

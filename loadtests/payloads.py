@@ -30,14 +30,14 @@ def write(path: Path, artifact: Artifact, endpoint: Endpoint, wire: WireProtocol
 
 
 def wrong_answers(artifact: Artifact, wire: WireProtocol, answers: handover.Answers) -> list[str]:
-    """Why sampled answers are not the source model's, one sentence for each wrong one."""
+    """Why sampled answers are not the recorded ones, one sentence for each wrong one."""
     known, manifest = reference.load(artifact.reference_file), artifact.manifest
     rows = manifest.fixed_batch or 1
     wrong = []
     for answer in answers.answers:
         _, wanted = known.slice(answer.payload * rows, (answer.payload + 1) * rows)
         try:
-            checks = compare(f"payload {answer.payload}", wanted, wire.decode(manifest, answer.reply), manifest.parity.tolerance)
+            checks = compare(f"payload {answer.payload}", wanted, wire.decode(manifest, answer.reply), manifest.served_tolerance)
         except ValueError as error:
             wrong.append(f"payload {answer.payload}: {error}")
             continue

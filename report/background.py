@@ -41,7 +41,7 @@ def exports(result: RunResult) -> Table:
                 number(wording.seconds(m.export_s), m.export_s),
                 number(wording.size(m.size_bytes), m.size_bytes),
                 parity(m.parity, wording.clean(m.id), notes),
-                f"{m.parity.tolerance.atol:g} + {m.parity.tolerance.rtol:g} of the value",
+                wording.criterion(m.parity.tolerance),
                 _metric(m),
             )
             for _, m in sorted(manifests.items())
@@ -71,7 +71,7 @@ def twins(result: RunResult) -> Table:
                 wording.clean(t.model),
                 t.weights_from,
                 single if t.parity is None else parity(t.parity, f"{wording.clean(t.model)}, twins", notes),
-                wording.NOTHING if t.parity is None else f"{t.parity.tolerance.atol:g} + {t.parity.tolerance.rtol:g} of the value",
+                wording.NOTHING if t.parity is None else wording.criterion(t.parity.tolerance),
             )
             for t in weights.twins(result)
         ),

@@ -222,7 +222,7 @@ def conditions(groups: list[Group]) -> Table:
         "'Client late' is how late its event loop got round to a ticker, at the 99th percentile. CPU is in cores, 'stolen' in shares. "
         f"{FEW} marks a percentile of too few replies (p99.9 needs {minimum_samples(P999):,}). "
         "'p99 from send' counts from when the request left; the p99 above counts from when it was due. "
-        "The live check compared the server's answers with the source model's, before the load. "
+        "The live check compared the server's answers with the source model's (of a quantised artifact: with its own), before the load. "
         "'At most' is a distribution-free bound at 95% that supposes independent replies. "
         "Of several rounds: windows and replies together, the longest cut, the busiest client.",
         empty="Nothing was measured.",

@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Iterable
 
+from serveoff.contract import Tolerance
 from serveoff.results import ProfileChoice
 
 NOTHING = "-"
@@ -54,6 +55,12 @@ def seconds(duration_s: float | None) -> str:
 def plain(number: float) -> str:
     """As few digits as say the same: 8.0 -> `8`, 0.25 -> `0.25`."""
     return f"{number:,.0f}" if number == int(number) else f"{number:g}"
+
+
+def criterion(tolerance: Tolerance) -> str:
+    if tolerance.minimum_top1 is not None:
+        return f"top-1 agreement of {tolerance.minimum_top1:.0%}"
+    return f"{tolerance.atol:g} + {tolerance.rtol:g} of the value"
 
 
 def difference(absolute: float) -> str:

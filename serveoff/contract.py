@@ -58,6 +58,8 @@ class Tolerance(Struct, frozen=True, kw_only=True):
     atol: float
     rtol: float
     source: str
+    minimum_top1: float | None = None
+    """For quantised variants, in place of the above: the least share of rows that must decide as the reference does."""
 
 
 class ParityCheck(Struct, frozen=True, kw_only=True):
@@ -69,6 +71,12 @@ class ParityCheck(Struct, frozen=True, kw_only=True):
     max_abs: float | None
     max_rel: float | None
     """None where the values could not be compared: another shape, a NaN."""
+    max_ulp: float | None = None
+    """The largest difference in units in the last place of the reference's value; None for integers."""
+    top1: float | None = None
+    """The share of rows (and steps) that decide as the reference does (`serveoff.parity.decisions`)."""
+    worst_row: int | None = None
+    """The row with the largest difference."""
     passed: bool
     reason: str = ""
 
@@ -174,6 +182,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """None when the batch is dynamic; else the only batch size the artifact takes."""
     options: dict[str, str | int | float | bool]
     parity: Parity
+    served: Tolerance | None = None
+    """For quantised variants, whose `reference.npz` holds their own answers, as the gate accepted them: what a server's may differ."""
     weights_sha256: str
     size_bytes: int
     export_s: float
@@ -185,6 +195,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         return f"{self.model}.{self.framework}.{self.format}.{self.precision}"
+
+    @property
+    def served_tolerance(self) -> Tolerance:
+        """What a server's answers may differ from `reference.npz`."""
+        return self.served or self.parity.tolerance
 
 
 class ExportFailure(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ TWINS = Tolerance(
 
 
 def compare(case: str, reference: Tensors, answer: Tensors, tolerance: Tolerance) -> tuple[ParityCheck, ...]:
-    """One check per reference output: name, shape, dtype, NaN and infinity, then `|a - b| <= atol + rtol * |reference|`."""
+    """One check per reference output: name, shape, dtype, NaN and infinity, then the tolerance's criterion."""
     checks = [_compare_one(case, name, value, answer.get(name), tolerance) for name, value in reference.items()]
     for name in answer.keys() - reference.keys():
         checks.append(_failed(case, name, 0, "the reference has no output of this name"))
@@ -43,6 +44,19 @@ def metric_gate(labels: Array, source: Array, artifact: Array) -> MetricGate:
     )
 
 
+def decisions(reference: Array, answer: Array) -> Array:
+    """Whether each row (and step) decides alike (bool): its largest value is at the same place.
+
+    Where there is one value a row and so nothing to choose, it is alike within a tenth of the range of the reference's values.
+    """
+    import numpy as np
+
+    if reference.ndim > 1 and reference.shape[-1] > 1:
+        same: Array = reference.argmax(axis=-1) == answer.argmax(axis=-1)
+        return same
+    return np.asarray(np.abs(answer - reference) <= np.ptp(reference) / 10)
+
+
 def _compare_one(case: str, name: str, reference: Array, answer: Array | None, tolerance: Tolerance) -> ParityCheck:
     import numpy as np
 
@@ -56,16 +70,44 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
     if not np.array_equal(np.isfinite(reference), np.isfinite(answer)) or not np.array_equal(np.isnan(reference), np.isnan(answer)):
         return _failed(case, name, batch, "NaN or infinity where the reference has none, or the other way round")
     finite = np.isfinite(reference)
-    wanted, got = reference[finite].astype(np.float64), answer[finite].astype(np.float64)
+    wanted, got = (np.where(finite, values, 0).astype(np.float64) for values in (reference, answer))
     difference = np.abs(got - wanted)
-    max_abs = float(difference.max(initial=0.0))
-    max_rel = float((difference / np.maximum(np.abs(wanted), np.finfo(np.float32).tiny)).max(initial=0.0))
-    bad = int((difference > tolerance.atol + tolerance.rtol * np.abs(wanted)).sum())
-    infinities = np.isinf(reference)
-    bad += int((reference[infinities] != answer[infinities]).sum())
+    alike = decisions(wanted, got) if reference.size else np.ones(0, bool)
+    reason = _disagreement(alike, tolerance.minimum_top1) if tolerance.minimum_top1 is not None else _excess(difference, wanted, tolerance)
+    if not np.array_equal(reference[np.isinf(reference)], answer[np.isinf(reference)]):
+        reason = "an infinity has the other sign"
+    return ParityCheck(
+        case=case,
+        output=name,
+        batch=batch,
+        max_abs=float(difference.max(initial=0.0)),
+        max_rel=float((difference / np.maximum(np.abs(wanted), np.finfo(np.float32).tiny)).max(initial=0.0)),
+        max_ulp=_ulp(difference, reference, finite) if np.issubdtype(reference.dtype, np.floating) else None,
+        top1=float(alike.mean()) if alike.size else None,
+        worst_row=int(difference.reshape(batch, -1).max(axis=1).argmax()) if reference.size else None,
+        passed=not reason,
+        reason=reason,
+    )
+
+
+def _excess(difference: Array, wanted: Array, tolerance: Tolerance) -> str:
+    bad = int((difference > tolerance.atol + tolerance.rtol * abs(wanted)).sum())
     limit = f"{tolerance.atol:g} + {tolerance.rtol:g} * |reference|"
-    reason = f"{bad} of {reference.size} values differ by more than {limit}, the largest by {max_abs:.3g}"
-    return ParityCheck(case=case, output=name, batch=batch, max_abs=max_abs, max_rel=max_rel, passed=bad == 0, reason=reason if bad else "")
+    return f"{bad} of {wanted.size} values differ by more than {limit}, the largest by {difference.max():.3g}" if bad else ""
+
+
+def _ulp(difference: Array, reference: Array, finite: Array) -> float:
+    """The largest difference in units in the last place of the reference's value; around zero, of its type's epsilon."""
+    import numpy as np
+
+    places = np.spacing(np.maximum(np.abs(reference[finite]), np.finfo(reference.dtype).eps))
+    return float((difference[finite] / places).max(initial=0.0))
+
+
+def _disagreement(alike: Array, minimum: float) -> str:
+    """Of few rows one may always differ: a share of 95 % cannot be told from 8 rows."""
+    other, allowed = int(alike.size - alike.sum()), math.ceil(round((1 - minimum) * alike.size, 9))
+    return "" if other <= allowed else f"{other} of {alike.size} rows decide differently, {allowed} may (top-1 agreement of {minimum:.0%})"
 
 
 def _failed(case: str, output: str, batch: int, reason: str) -> ParityCheck:

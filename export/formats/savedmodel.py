@@ -10,6 +10,7 @@ from serveoff.plugins import ExportJob, Format, Source
 from ..tolerances import FLOAT32
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from serveoff.plugins import ModelSpec
@@ -23,19 +24,28 @@ def export(job: ExportJob) -> dict[str, str | int | float | bool]:
 def write(spec: ModelSpec, model: Any, directory: Path) -> None:
     """A SavedModel of a Keras model, batch dynamic."""
     import keras
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(SIGNATURE, endpoint(spec, model), input_signature=signature(spec))
+    archive.write_out(str(directory), verbose=False)
+
+
+def signature(spec: ModelSpec) -> list[Any]:
     import tensorflow as tf
 
-    signature = [tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in spec.inputs]
+    return [tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in spec.inputs]
+
+
+def endpoint(spec: ModelSpec, model: Any) -> Callable[..., dict[str, Any]]:
+    """The model as a function from its tensors, in order, to its outputs by name."""
 
     def serve(*tensors: Any) -> dict[str, Any]:
         results = model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
         listed = results if isinstance(results, list | tuple) else [results]
         return {t.name: value for t, value in zip(spec.outputs, listed, strict=True)}
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(SIGNATURE, serve, input_signature=signature)
-    archive.write_out(str(directory), verbose=False)
+    return serve
 
 
 FORMAT = Format(

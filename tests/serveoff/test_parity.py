@@ -73,6 +73,33 @@ def test_the_criterion_is_atol_plus_rtol_times_reference(values: list[float], fa
     assert check.max_abs == difference.max()
 
 
+def test_the_evidence_says_how_far_and_where() -> None:
+    answer = REFERENCE["logits"].copy()
+    answer[1, 1] = np.nextafter(np.float32(100), np.float32(101))
+    (check,) = judge({"logits": answer}).checks
+    assert (check.max_ulp, check.worst_row, check.top1) == (1.0, 1, 1.0)
+    (check,) = judge({"logits": REFERENCE["logits"][:, ::-1].copy()}).checks
+    assert check.top1 == 0.0
+
+
+def test_decisions_stand_in_for_values_where_a_minimum_is_given() -> None:
+    tolerance = Tolerance(atol=0, rtol=0, source="this test", minimum_top1=0.95)
+    rows = {"logits": np.eye(40, 4, dtype=np.float32) + np.eye(1, 4, dtype=np.float32)}
+    answer = {"logits": rows["logits"] * 3 - 7}
+    assert parity.compare("case", rows, answer, tolerance)[0].passed
+    answer["logits"][:2] = -answer["logits"][:2]
+    assert parity.compare("case", rows, answer, tolerance)[0].passed, "2 of 40 are the 5 % that may differ"
+    answer["logits"][2] = -answer["logits"][2]
+    (check,) = parity.compare("case", rows, answer, tolerance)
+    assert check.reason == "3 of 40 rows decide differently, 2 may (top-1 agreement of 95%)"
+
+
+def test_one_value_a_row_decides_alike_within_a_tenth_of_the_range() -> None:
+    wanted = np.linspace(0, 1, 11, dtype=np.float64)[:, None]
+    assert parity.decisions(wanted, wanted + 0.09).all()
+    assert not parity.decisions(wanted, wanted + 0.11).any()
+
+
 def test_nothing_compared_is_not_a_pass() -> None:
     verdict = Parity(tolerance=TOLERANCE, checks=())
     assert not verdict.passed
