@@ -1,4 +1,7 @@
-"""Run as a child: `child_make_torch.py FOLDER` writes real models and PyTorch's own answers (`cases.pickle`) into it."""
+"""Run as a child: `child_make_torch.py FOLDER` writes real models and PyTorch's own answers (`cases.pickle`) into it.
+
+`child_make_torch.py FOLDER aotinductor` compiles instead: that takes half a minute.
+"""
 
 from __future__ import annotations
 
@@ -54,11 +57,33 @@ def write(module: Any, example: Any, folder: Path, signature: dict[str, Any] | N
     torch.jit.save(torch.jit.trace(module, example), str(folder / "model.pt"), _extra_files=extra)  # type: ignore[no-untyped-call]
 
 
-def main(folder: Path) -> None:
+def exported(module: Any, example: Any) -> Any:
+    batch = torch.export.Dim("batch")
+    return torch.export.export(module, example, dynamic_shapes=tuple({0: batch} for _ in example))
+
+
+def write_pt2(program: Any, folder: Path, extra: dict[str, Any]) -> None:
+    folder.mkdir()
+    torch.export.save(program, folder / "model.pt2", extra_files=extra)
+
+
+def write_compiled(program: Any, folder: Path, metadata: dict[str, str]) -> None:
+    folder.mkdir()
+    configs = {"aot_inductor.metadata": metadata, "cpp.dynamic_threads": True}
+    torch._inductor.aoti_compile_and_package(program, package_path=str(folder / "model.pt2"), inductor_configs=configs)
+
+
+def main(folder: Path, compiled: bool) -> None:
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
     model = Model().eval()
     example = tuple(samples(2).values())
+    signature = msgspec.json.encode({"inputs": INPUTS, "outputs": OUTPUTS}).decode()
+    if compiled:
+        write_compiled(exported(model, example), folder / "aotinductor", {"signature.json": signature})
+        write_compiled(exported(model, example), folder / "compiled_unnamed", {})
+        (folder / "cases.pickle").write_bytes(pickle.dumps({"aotinductor": answers(model)}))
+        return
     write(model, example, folder / "torchscript", {"inputs": INPUTS, "outputs": OUTPUTS})
     write(model, example, folder / "unnamed", None)
     write(InPlace(), (torch.zeros(2),), folder / "in_place", None)
@@ -79,14 +104,22 @@ def main(folder: Path) -> None:
         output_names=["y", "total"],
         dynamic_shapes=({0: batch}, {0: batch}),
     )
-    cases = []
+    write_pt2(exported(model, example), folder / "pt2", {"signature.json": signature})
+    write_pt2(exported(model, example), folder / "pt2_unnamed", {})
+    cases = answers(model)
+    (folder / "cases.pickle").write_bytes(pickle.dumps({"torchscript": cases, "onnxruntime": cases, "pt2": cases}))
+
+
+def answers(model: Model) -> list[tuple[str, Any, Any]]:
+    """(signature, inputs, PyTorch's outputs) for every row count."""
+    found = []
     with torch.inference_mode():
-        for rows_ in ROWS:
-            inputs = samples(rows_)
+        for rows in ROWS:
+            inputs = samples(rows)
             outputs = dict(zip(("y", "total"), model(**inputs), strict=True))
-            cases.append(("serving_default", {k: v.numpy() for k, v in inputs.items()}, {k: v.numpy() for k, v in outputs.items()}))
-    (folder / "cases.pickle").write_bytes(pickle.dumps({"torchscript": cases, "onnxruntime": cases}))
+            found.append(("serving_default", {k: v.numpy() for k, v in inputs.items()}, {k: v.numpy() for k, v in outputs.items()}))
+    return found
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] == ["aotinductor"])

@@ -52,8 +52,10 @@ class Child:
         return self._process.returncode
 
 
-def make(script: str, folder: Path) -> Path:
-    done = subprocess.run([sys.executable, str(HERE / script), str(folder)], capture_output=True, text=True, check=False, timeout=280)
+def make(script: str, folder: Path, *arguments: str) -> Path:
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), str(folder), *arguments], capture_output=True, text=True, check=False, timeout=280
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -66,6 +68,11 @@ def tensorflow_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def torch_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make("child_make_torch.py", tmp_path_factory.mktemp("torch"))
+
+
+@pytest.fixture(scope="session")
+def aotinductor_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make("child_make_torch.py", tmp_path_factory.mktemp("aotinductor"), "aotinductor")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,44 @@ def test_torchscript_uses_as_many_threads_as_it_is_told(torch_models: Path, chil
     for threads in (2, 1):
         ask("load", "torchscript", str(torch_models / "torchscript"), threads)
         assert ask("torch_threads") == [threads, threads]
+
+
+def test_an_exported_program_without_names(torch_models: Path, child: Ask) -> None:
+    ask = child("pt2")
+    model, signatures = ask("load", "pt2", str(torch_models / "pt2_unnamed"), 1)
+    known = signatures[SIGNATURE]
+    assert [(t.name, t.dtype, t.shape) for t in known.inputs] == [("a", "float32", (None, 3)), ("b", "float32", (None, 4))]
+    assert [(t.name, t.dtype, t.shape) for t in known.outputs] == [("output_0", "float32", (None, 4)), ("output_1", "float32", (None,))]
+    answer = ask("run", model, SIGNATURE, {"a": np.ones((3, 3), np.float32), "b": np.ones((3, 4), np.float32)})
+    assert {k: v.shape for k, v in answer.items()} == {"output_0": (3, 4), "output_1": (3,)}
+
+
+def test_rows_are_not_spread_over_an_exported_programs_other_input(torch_models: Path, child: Ask) -> None:
+    """The graph alone would broadcast one row."""
+    ask = child("pt2")
+    model, _ = ask("load", "pt2", str(torch_models / "pt2"), 1)
+    kind, text = ask.fails("run", model, SIGNATURE, {"a": np.ones((3, 3), np.float32), "b": np.ones((1, 4), np.float32)})
+    assert (kind, text) == ("ValueError", "the inputs differ in the size of their first dimension: a: 3, b: 1")
+
+
+@pytest.mark.slow
+def test_compiled_code_that_does_not_say_what_it_takes_is_refused(aotinductor_models: Path, child: Ask) -> None:
+    kind, text = child("pt2").fails("load", "pt2", str(aotinductor_models / "compiled_unnamed"), 1)
+    assert kind == "ValueError"
+    assert "does not say what its tensors are" in text
+
+
+@pytest.mark.slow
+def test_code_that_was_compiled_for_another_machine_is_refused(aotinductor_models: Path, tmp_path: Path, child: Ask) -> None:
+    with (
+        zipfile.ZipFile(aotinductor_models / "aotinductor" / "model.pt2") as source,
+        zipfile.ZipFile(tmp_path / "model.pt2", "w") as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(b'"AOTI_MACHINE": "', b'"AOTI_MACHINE": "not_'))
+    kind, text = child("pt2").fails("load", "pt2", str(tmp_path), 1)
+    assert kind == "ValueError"
+    assert text.startswith("this package was compiled for another machine: not_")
 
 
 def test_onnx_text(tmp_path: Path) -> None:

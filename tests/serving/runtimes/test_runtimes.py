@@ -19,24 +19,31 @@ pytestmark = pytest.mark.integration
 
 Ask = Callable[[str], Any]
 
-FRAMEWORKS = {"savedmodel": "tensorflow", "litert": "tensorflow", "torchscript": "torch", "onnxruntime": "torch"}
+MAKERS = {"savedmodel": "tensorflow", "litert": "tensorflow", "torchscript": "torch", "onnxruntime": "torch", "pt2": "torch"}
+COMPILED = pytest.param("aotinductor", marks=pytest.mark.slow)
+"""The other content of a `model.pt2`."""
 
 
-@pytest.fixture(params=RUNTIMES.names)
-def runtime(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[*RUNTIMES.names, COMPILED])
+def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
 
 @pytest.fixture
-def folder(runtime: str, request: pytest.FixtureRequest) -> Path:
-    models: Path = request.getfixturevalue(f"{FRAMEWORKS[runtime]}_models")
-    return models / runtime
+def runtime(kind: str) -> str:
+    return "pt2" if kind == "aotinductor" else kind
 
 
 @pytest.fixture
-def cases(runtime: str, folder: Path) -> list[tuple[str, Any, Any]]:
-    found: list[tuple[str, Any, Any]] = pickle.loads((folder.parent / "cases.pickle").read_bytes())[runtime]
+def folder(kind: str, request: pytest.FixtureRequest) -> Path:
+    models: Path = request.getfixturevalue(f"{MAKERS.get(kind, kind)}_models")
+    return models / kind
+
+
+@pytest.fixture
+def cases(folder: Path) -> list[tuple[str, Any, Any]]:
+    found: list[tuple[str, Any, Any]] = pickle.loads((folder.parent / "cases.pickle").read_bytes())[folder.name]
     return found
 
 
@@ -135,5 +142,5 @@ def test_a_damaged_file_does_not_load(runtime: str, folder: Path, tmp_path: Path
 def test_no_runtime_brings_another_framework(runtime: str, folder: Path, child: Ask) -> None:
     ask = child(runtime)
     ask("load", runtime, str(folder), 1)
-    own = {"savedmodel": {"tensorflow"}, "torchscript": {"torch"}}.get(runtime, set())
+    own = {"savedmodel": {"tensorflow"}, "torchscript": {"torch"}, "pt2": {"torch"}}.get(runtime, set())
     assert ask("modules") & {"tensorflow", "torch"} == own
