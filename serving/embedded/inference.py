@@ -10,6 +10,7 @@ from serveoff.wire import tfs_pb2 as pb
 from serveoff.wire.tensors import DATA_TYPES
 
 from .json_text import as_bytes
+from .metadata import definition
 from .servable import DEFAULT_SIGNATURE, Servable
 from .status import Code, ServingError, failed_precondition, invalid
 
@@ -47,35 +48,38 @@ def signature_named(servable: Servable, name: str) -> Signature:
     return signature
 
 
-def check_classify(signature: Signature) -> None:
+def check_classify(servable: Servable, name: str) -> None:
+    signature = signature_named(servable, name)
     outputs = {spec.name for spec in signature.outputs}
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if len(outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(outputs)}")
     if signature.inputs[0].name != INPUTS:
-        raise failed_precondition(f"No classification inputs found in SignatureDef: {signature}")
+        raise failed_precondition(f"No classification inputs found in SignatureDef: {definition(servable, name)}")
     if not outputs & {"classes", "scores"}:
         raise failed_precondition(
-            f'Expected classification signature outputs to contain at least one of "classes" or "scores". Signature was: {signature}'
+            'Expected classification signature outputs to contain at least one of "classes" or "scores". '
+            f"Signature was: {definition(servable, name)}"
         )
 
 
-def check_regress(signature: Signature) -> None:
+def check_regress(servable: Servable, name: str) -> None:
+    signature = signature_named(servable, name)
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if signature.inputs[0].name != INPUTS:
-        raise failed_precondition(f"No regression inputs found in SignatureDef: {signature}")
+        raise failed_precondition(f"No regression inputs found in SignatureDef: {definition(servable, name)}")
     if signature.outputs[0].name != "outputs":
-        raise failed_precondition(f"No regression outputs found in SignatureDef: {signature}")
+        raise failed_precondition(f"No regression outputs found in SignatureDef: {definition(servable, name)}")
 
 
 async def classify(servable: Servable, name: str, examples: pb.Input, timeout_s: float | None) -> Classifications:
     """Raises ServingError."""
     name = name or DEFAULT_SIGNATURE
-    check_classify(signature_named(servable, name))
+    check_classify(servable, name)
     rows = serialized(examples)
     servable.means.metrics.examples(servable.name, len(rows))
     return classifications(await servable.run(name, {INPUTS: rows}, timeout_s, "Classify"), len(rows))
@@ -84,7 +88,7 @@ async def classify(servable: Servable, name: str, examples: pb.Input, timeout_s:
 async def regress(servable: Servable, name: str, examples: pb.Input, timeout_s: float | None) -> list[float]:
     """Raises ServingError."""
     name = name or DEFAULT_SIGNATURE
-    check_regress(signature_named(servable, name))
+    check_regress(servable, name)
     rows = serialized(examples)
     servable.means.metrics.examples(servable.name, len(rows))
     return regressions(await servable.run(name, {INPUTS: rows}, timeout_s, "Regress"), len(rows))
@@ -146,12 +150,11 @@ async def multi(servable: Servable, request: pb.MultiInferenceRequest, timeout_s
         if name in names:
             raise invalid(f"Duplicate evaluation of signature: {name}")
         names.append(name)
-        signature = servable.signature(name)
-        if signature is None:
+        if servable.signature(name) is None:
             raise invalid(f"Requested signature not found in model graph: {name}")
         if task.method_name not in (CLASSIFY_METHOD, REGRESS_METHOD):
             raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
-        (check_classify if task.method_name == CLASSIFY_METHOD else check_regress)(signature)
+        (check_classify if task.method_name == CLASSIFY_METHOD else check_regress)(servable, name)
     rows = serialized(request.input)
     servable.means.metrics.examples(servable.name, len(rows))
     for name, task in zip(names, request.tasks, strict=True):

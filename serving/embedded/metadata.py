@@ -36,6 +36,11 @@ def signature_defs(servable: Servable) -> pb.SignatureDefMap:
     return result
 
 
+def definition(servable: Servable, name: str) -> str:
+    """One SignatureDef as text, as TF Serving puts it into errors."""
+    return str(signature_defs(servable).signature_def[name])
+
+
 def _describe(info: Any, spec: TensorSpec) -> None:
     info.name = spec.name
     info.dtype = DATA_TYPES[spec.dtype]

@@ -140,9 +140,9 @@ class RestApi:
         servable = self.catalog.find(route.model, route.version, route.label)
         name = request.signature_name or DEFAULT_SIGNATURE
         signature = servable.signature(name)
-        if signature is None:
+        if signature is None and name not in servable.definitions:
             raise invalid(f'Serving signature name: "{name}" not found in signature def')
-        if not signature.inputs:
+        if signature is None or not signature.inputs:
             raise invalid(f"Failed to get input map for signature: {request.signature_name or 'DEFAULT'}")
         inputs = request.inputs(servable.input_types(name))
         if len(inputs) != len(signature.inputs):

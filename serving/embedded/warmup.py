@@ -66,9 +66,8 @@ def _run(servable: Servable, entry: pb.PredictionLog) -> None:
     elif kind == "multi_inference_log":
         for task in entry.multi_inference_log.request.tasks:
             _run_examples(servable, task.model_spec.signature_name, entry.multi_inference_log.request.input)
-    else:
-        # session_run_log feeds tensors of the graph by name, which only TensorFlow's own session knows.
-        raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
+    elif kind == "session_run_log":
+        raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {pb.PredictionLog.SESSION_RUN_LOG_FIELD_NUMBER}")
 
 
 def _array(alias: str, proto: pb.TensorProto) -> Array:

@@ -159,7 +159,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def models() -> list[str]:
-    return ["half", "two", "texts", "types", "outputs", "errors", "slow", "counts", "examples"]
+    return ["half", "two", "texts", "mixed", "types", "outputs", "errors", "slow", "counts", "examples"]
 
 
 @pytest.fixture(scope="session")

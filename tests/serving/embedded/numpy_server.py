@@ -100,6 +100,13 @@ MODELS: dict[str, dict[str, Call]] = {
             {"s": "string"}, {"n": "int64"}, lambda a: {"n": np.vectorize(_length, otypes=[np.int64])(a["s"]) if a["s"].size else a["s"]}
         ),
     },
+    "mixed": {
+        "serving_default": _call(
+            {"i": "int32", "s": "string", "f": "float32", "d": "float64", "b": "bool"},
+            {"i": "int32", "s": "string", "f": "float32", "d": "float64", "b": "bool", "s_bytes": "string"},
+            lambda a: {**a, "s_bytes": a["s"]},
+        )
+    },
     "types": {dtype: _echo(dtype) for dtype in get_args(DType)},
     "outputs": {
         "serving_default": _call(_FLOAT, {"y": "float32", "n": "int64"}, lambda a: {"y": a["x"], "n": np.arange(len(a["x"]))}),

@@ -13,7 +13,7 @@ from google.protobuf import text_format
 
 from serveoff.wire import tfs_pb2 as pb
 
-REST = ("row", "columnar", "syntax", "dtypes", "texts", "replies", "examples", "urls")
+REST = ("row", "columnar", "syntax", "dtypes", "texts", "replies", "examples", "urls", "mixed")
 
 _MESSAGES: dict[str, tuple[Any, Any]] = {
     "Predict": (pb.PredictRequest, pb.PredictResponse),

@@ -57,18 +57,26 @@ def test_recorded_requests_are_replayed_before_a_version_answers(start: Any, kit
         pb.PredictionLog(classify_log=pb.ClassifyLog(request=pb.ClassificationRequest(input=examples("x")))),
     ]
     logs[1].classify_log.request.model_spec.signature_name = "classify"
+    logs.append(pb.PredictionLog())  # a record without a request is passed over
     server = warm(start, kit, tmp_path, "examples", logs)
     assert "Finished reading warmup data" in server.log.read_text()
     assert server.versions("examples") == {"1": "AVAILABLE"}
 
 
-def test_a_failing_warm_up_fails_the_load(start: Any, kit: Any, tmp_path: Path) -> None:
-    log = pb.PredictionLog(predict_log=pb.PredictLog(request=predict_request("errors", [1])))
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (pb.PredictionLog(predict_log=pb.PredictLog(request=predict_request("errors", [1]))), "INVALID_ARGUMENT: the shapes do not fit"),
+        (pb.PredictionLog(session_run_log=pb.SessionRunLog()), "UNIMPLEMENTED: Unsupported log_type for warmup: 5"),
+    ],
+    ids=["the model refuses", "session run"],
+)
+def test_a_failing_warm_up_fails_the_load(start: Any, kit: Any, tmp_path: Path, log: pb.PredictionLog, words: str) -> None:
     server = warm(start, kit, tmp_path, "errors", [log], wait=False)
     assert server.process.wait(60) == 1
     text = server.log.read_text()
     assert "Failed to start server. Error: UNKNOWN: 1 model(s) did not become available: {" in text
-    assert "INVALID_ARGUMENT: the shapes do not fit" in text
+    assert words in text
 
 
 def test_a_torn_warm_up_file_fails_the_load(start: Any, kit: Any, tmp_path: Path) -> None:

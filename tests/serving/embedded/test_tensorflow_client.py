@@ -69,6 +69,8 @@ def check_rest(server: Any) -> None:
     status, reply = server.post("many:regress", b'{"signature_name": "regress", "examples": [{"x": 80}]}')
     assert status == 400
     assert "Data types don't match" in reply["error"]
+    status, reply = server.post("many:predict", b'{"signature_name": "__saved_model_init_op", "inputs": {}}')
+    assert (status, reply["error"]) == (400, "Failed to get input map for signature: __saved_model_init_op")
     status, reply = server.get("many/metadata")
     assert status == 200
     definition = reply["metadata"]["signature_def"]["signature_def"]["serving_default"]
