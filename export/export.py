@@ -12,7 +12,7 @@ from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
 from serveoff.contract import ExportFailure, Framework, Manifest, Skip, TwinProof
 from serveoff.errors import GateError, UsageError
-from serveoff.host import installed
+from serveoff.host import missing
 from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.running import at_work
 from serveoff.selection import Selection
@@ -58,9 +58,9 @@ def export(selection: Selection, workspace: Workspace, console: Console, timeout
     trained: set[str] = set()
     with console.bar("export", len(cells)) as bar:
         for number, cell in enumerate(cells, 1):
-            missing = [d for d in FORMATS.load(cell.format).sources[cell.framework].requires if not installed(d)]
-            if missing:
-                skips.append(Skip(stage="export", what=cell.id, reason=f"not installed: {', '.join(missing)}"))
+            source = FORMATS.load(cell.format).sources[cell.framework]
+            if reason := missing(source.requires, source.programs):
+                skips.append(Skip(stage="export", what=cell.id, reason=reason))
                 continue
             if cell.model not in trained:
                 _ensure_checkpoint(cell.model, workspace, console)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import platform
+import shutil
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -65,6 +67,13 @@ def installed(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def missing(distributions: Iterable[str], programs: Iterable[str] = ()) -> str:
+    """What of these is not here, in words; empty when all is."""
+    packages = ", ".join(name for name in distributions if installed(name) is None)
+    tools = ", ".join(name for name in programs if shutil.which(name) is None)
+    return "; ".join(words for words in (packages and f"not installed: {packages}", tools and f"not on PATH: {tools}") if words)
 
 
 def _cpu_model() -> str:

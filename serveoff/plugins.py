@@ -92,6 +92,8 @@ class Source:
     export: Callable[[ExportJob], Mapping[str, str | int | float | bool]]
     default: bool = True
     """Whether it is made unless the user asks for something else: the whole matrix takes long."""
+    programs: tuple[str, ...] = ()
+    """Programs whose absence from PATH makes it a skip, too."""
 
 
 @dataclass(frozen=True, slots=True)

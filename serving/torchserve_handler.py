@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import os
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +42,7 @@ class ServeoffHandler:
         self.fixed_batch: int | None = spec["fixed_batch"]
         path = os.path.join(directory, context.manifest["model"]["serializedFile"])  # noqa: PTH118
         threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
-        load = load_onnx if path.endswith(".onnx") else load_torchscript
+        load = {".onnx": load_onnx, ".pt2": load_pt2}.get(os.path.splitext(path)[1], load_torchscript)  # noqa: PTH122
         self.run: Run = load(path, [i["name"] for i in self.inputs], self.outputs, threads)
 
     def handle(self, requests: list[dict[str, Any]], context: Any) -> list[bytes]:
@@ -88,6 +89,25 @@ def load_torchscript(path: str, inputs: list[str], outputs: list[str], threads: 
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
     model: Any = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    return run_torch(model, inputs, outputs)
+
+
+def load_pt2(path: str, inputs: list[str], outputs: list[str], threads: int) -> Run:
+    """An exported program, or an AOTInductor package; without PyTorch's guards and specs, for `read` has looked at the tensors."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+    with zipfile.ZipFile(path) as archive:
+        compiled = any("/data/aotinductor/" in name for name in archive.namelist())
+    if not compiled:
+        return run_torch(torch.export.load(path).module(check_guards=False).forward, inputs, outputs)
+    loader: Any = torch._inductor.aoti_load_package(path).loader
+    return run_torch(lambda *tensors: loader.boxed_run(list(tensors)), inputs, outputs)
+
+
+def run_torch(model: Callable[..., Any], inputs: list[str], outputs: list[str]) -> Run:
+    import torch
 
     def run(tensors: Tensors) -> list[np.ndarray]:
         with torch.inference_mode():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from serveoff.plugins import ExportJob, Format, Source
@@ -14,12 +16,22 @@ SERVE_FILE = "model.pt"
 def export(job: ExportJob) -> dict[str, str | int | float | bool]:
     import torch
 
-    example = tuple(torch.from_numpy(job.samples[t.name][:2]) for t in job.spec.inputs)
     with torch.inference_mode():
-        traced = torch.jit.trace(job.model, example)  # type: ignore[no-untyped-call]
-    signature = msgspec.json.encode({"inputs": job.spec.inputs, "outputs": job.spec.outputs})
-    torch.jit.save(traced, str(job.directory / SERVE_FILE), _extra_files={"signature.json": signature})
+        traced = torch.jit.trace(job.model, example(job))  # type: ignore[no-untyped-call]
+    torch.jit.save(traced, str(job.directory / SERVE_FILE), _extra_files={"signature.json": signature(job)})
     return {"method": "trace"}
+
+
+def example(job: ExportJob) -> tuple[Any, ...]:
+    """Two rows of each input: an example batch of 1 would be fixed."""
+    import torch
+
+    return tuple(torch.from_numpy(job.samples[t.name][:2]) for t in job.spec.inputs)
+
+
+def signature(job: ExportJob) -> str:
+    """The tensors' names, types and shapes, as the runtimes of PyTorch's files read them."""
+    return msgspec.json.encode({"inputs": job.spec.inputs, "outputs": job.spec.outputs}).decode()
 
 
 FORMAT = Format(

@@ -35,6 +35,7 @@ def models(context: typer.Context) -> None:
         {
             "name": name,
             "sources": list(kind.sources),
+            "default": ["yes" if any(source.default for source in kind.sources.values()) else "when named"],
             "precisions": kind.precisions,
             "servers": [s for s, server in SERVERS.all().items() if name in server.formats],
         }
@@ -44,7 +45,7 @@ def models(context: typer.Context) -> None:
     def tables() -> Any:
         shown = [
             table("Models", "model", "what", "inputs", "outputs", "frameworks"),
-            table("Formats", "format", "from", "precisions", "servers"),
+            table("Formats", "format", "from", "exported", "precisions", "servers"),
         ]
         for target, entries in zip(shown, (rows, formats), strict=True):
             for entry in entries:

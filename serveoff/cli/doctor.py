@@ -21,9 +21,7 @@ def doctor(context: typer.Context) -> None:
     rows: list[dict[str, str]] = []
     for name, kind in FORMATS.all().items():
         for framework, source in kind.sources.items():
-            missing = [d for d in source.requires if not host.installed(d)]
-            what = f"export {name} from {framework}"
-            rows.append({"what": what, "reason": f"not installed: {', '.join(missing)}" if missing else ""})
+            rows.append({"what": f"export {name} from {framework}", "reason": host.missing(source.requires, source.programs)})
     for launcher_name, launcher in LAUNCHERS.all().items():
         nothing_there = launcher.unavailable()
         for server_name, server in SERVERS.all().items():

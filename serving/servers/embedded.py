@@ -27,7 +27,7 @@ _NEEDS = ("grpcio", "orjson", "uvicorn", "uvloop")
 
 
 class Embedded:
-    formats: tuple[str, ...] = ("onnx", "savedmodel", "tflite", "torchscript")
+    formats: tuple[str, ...] = ("aotinductor", "onnx", "pt2", "savedmodel", "tflite", "torchscript")
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         if kind == "image":

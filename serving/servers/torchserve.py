@@ -49,7 +49,7 @@ _LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 class TorchServe:
-    formats: tuple[str, ...] = ("onnx", "torchscript")
+    formats: tuple[str, ...] = ("aotinductor", "onnx", "pt2", "torchscript")
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         if kind == "image":
@@ -67,6 +67,8 @@ class TorchServe:
         image = os.environ.get("SERVEOFF_TORCHSERVE_IMAGE", IMAGE) if kind == "image" else None
         if image == IMAGE and artifact.manifest.format == "onnx":
             raise MissingToolError(f"the image {IMAGE} has no onnxruntime", hint="name one that has: SERVEOFF_TORCHSERVE_IMAGE")
+        if image == IMAGE and artifact.manifest.format in ("aotinductor", "pt2"):
+            raise MissingToolError(f"PyTorch 2.4 in the image {IMAGE} cannot read it", hint="name a newer one: SERVEOFF_TORCHSERVE_IMAGE")
         name = artifact.manifest.model
         store = work / "store"
         archive = store / f"{name}.mar"
