@@ -8,6 +8,7 @@ from serveoff.contract import SIGNATURE
 from serveoff.plugins import ExportJob, Format, Source
 
 from ..tolerances import FLOAT32
+from . import _warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def export(job: ExportJob) -> dict[str, str | int | float | bool]:
     write(job.spec, job.model, job.directory)
+    _warm_up.write(job)
     return {"signature": SIGNATURE}
 
 

@@ -10,7 +10,7 @@ from serveoff.plugins import ExportJob, Format, Source
 
 from ..quantisation import calibration
 from ..tolerances import FLOAT16, FLOAT32, INT8
-from . import savedmodel
+from . import _warm_up, savedmodel
 
 SERVE_FILE = "model.tflite"
 PRECISIONS = {"float32": FLOAT32, "float16": FLOAT16, "int8": INT8, "int8_dynamic": INT8}
@@ -29,6 +29,7 @@ def export(job: ExportJob) -> dict[str, str | int | float | bool]:
         if job.precision == "int8":  # tensors in and out stay float32, as everywhere
             converter.representative_dataset = lambda: ((SIGNATURE, row) for row in calibration(job.samples, 1))
         (job.directory / SERVE_FILE).write_bytes(converter.convert())
+    _warm_up.write(job)
     return {"signature": SIGNATURE}
 
 

@@ -72,14 +72,16 @@ def _program() -> str | None:
 
 
 def _named_models(artifact: Artifact, work: Path) -> Path:
-    """A copy of the version folder whose file carries its names where TF Serving reads them."""
+    """A copy of the version folder whose model carries its names where TF Serving reads them."""
     models = work / "models"
+    version = models / str(artifact.manifest.version)
+    shutil.copytree(artifact.version_dir, version, dirs_exist_ok=True)
     source = artifact.version_dir / artifact.manifest.serve_file
     try:
         named = tflite_names.with_names(source.read_bytes())
     except ValueError as error:
         raise InputError(f"TF Serving cannot serve {artifact.manifest.id}: {error}") from error
-    storage.write_bytes(models / str(artifact.manifest.version) / artifact.manifest.serve_file, named)
+    storage.write_bytes(version / artifact.manifest.serve_file, named)
     return models
 
 

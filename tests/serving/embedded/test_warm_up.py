@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from serveoff import artifacts
+from serveoff.selection import Selection
 from serveoff.wire import tensors
 from serveoff.wire import tfs_pb2 as pb
+from serveoff.workspace import Workspace
+from serving.embedded import loading, warmup
+from serving.embedded.metrics import Metrics
+from serving.embedded.servable import Means
 
 pytestmark = pytest.mark.integration
 
@@ -79,3 +86,19 @@ def test_a_torn_warm_up_file_fails_the_load(start: Any, kit: Any, tmp_path: Path
     assert "DATA_LOSS" in server.log.read_text()
     server = start(*flags, "--enable_model_warmup=false")
     assert server.versions("half") == {"1": "AVAILABLE"}
+
+
+def test_our_exporters_requests_are_replayed(exported: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    (artifact,) = artifacts.find(exported, Selection(formats=("tflite",)))
+    with ThreadPoolExecutor(1) as pool:
+        servable = loading.load("digits", 1, artifact.version_dir, loading.LoadOptions(threads=1), Means(pool, Metrics()))
+        run, sizes = servable.model.run, []
+
+        def seen(signature: str, inputs: Any) -> Any:
+            sizes.append((signature, [len(array) for array in inputs.values()]))
+            return run(signature, inputs)
+
+        monkeypatch.setattr(servable.model, "run", seen)
+        warmup.replay(servable, artifact.version_dir, iterations=2)
+        servable.close()
+    assert sizes == [("serving_default", [rows]) for rows in (8, 8, 1, 1)]

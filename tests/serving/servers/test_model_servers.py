@@ -117,12 +117,15 @@ def test_tfserving_in_its_image(make_doubling: MakeDoubling, tmp_path: Path, mon
 
 def test_tfserving_gets_tflite_with_its_names(make_doubling: MakeDoubling, tmp_path: Path) -> None:
     artifact = make_doubling("tflite")
+    (artifact.version_dir / "assets.extra").mkdir()
+    (artifact.version_dir / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"a record")
     spec = SERVERS.load("tfserving").launch_spec(artifact, "image", tmp_path, threads=2)
     assert spec.argv == (*SHARED, "--prefer_tflite_model=true", "--num_tflite_pools=2")
     assert spec.mounts == {"models": Mount(host_path=str(tmp_path / "models"), container_path="/models/doubler")}
     named = (tmp_path / "models" / "1" / "model.tflite").read_bytes()
     assert b"signature_defs_metadata" in named
     assert b"signature_defs_metadata" not in (artifact.version_dir / "model.tflite").read_bytes()
+    assert (tmp_path / "models" / "1" / "assets.extra" / "tf_serving_warmup_requests").read_bytes() == b"a record"
 
 
 def test_tfserving_and_a_tflite_file_that_it_cannot_read(
