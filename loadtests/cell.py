@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from serveoff import storage
-from serveoff.contract import Parity
+from serveoff.contract import Parity, Target
 from serveoff.results import WRONG_ANSWER, Cell, CellJob, LoadPlan, Measurement, ProfileChoice
 
-from . import candidates, crew, handover, measure, merge, payloads, sleepers, steadiness, validity, watch
+from . import candidates, crew, handover, measure, merge, payloads, server_side, sleepers, steadiness, validity, watch
 from .candidates import Candidate
 from .profiles import resolve, searching
 from .rounds import Step
@@ -58,6 +58,7 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     directory.mkdir(parents=True)
     target = subject.candidate.target
     job = CellJob(target=target, protocol=subject.candidate.endpoint.protocol, profile=profile, plan=plan, payloads=f"../{payloads.FILE}")
+    server_side.save(target, directory / server_side.BEFORE)  # asked here so that the question is nothing new to the server later
     with watch.Watch(target) as watched, sleepers.Sleepers(target, owner) as others:
         members = crew.run(job, directory, owner)
     died = candidates.exit_reason(target)
@@ -76,6 +77,7 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     around = watch.surroundings([one.facts for one in left], watched.samples, watched.cores)
     around = msgspec.structs.replace(around, others_awake=others.used)
     result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members), sampled=len(answers.answers))
+    result = _with_server_side(result, target, job.protocol, left[0].directory)
     faults += validity.reasons(result, wrong)
     disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)
     drift = steadiness.drift(raw, facts) if steady and died is None else None
@@ -117,6 +119,7 @@ def cell(
 class _Left:
     """What one load process left."""
 
+    directory: Path
     records: measure.Records
     facts: handover.Facts
     answers: handover.Answers
@@ -124,6 +127,7 @@ class _Left:
 
 def _left_by(directory: Path) -> _Left:
     return _Left(
+        directory,
         measure.records(handover.unpack(directory / handover.RECORDS, handover.Columns)),
         storage.read(directory / handover.FACTS, handover.Facts),
         handover.unpack(directory / handover.ANSWERS, handover.Answers),
@@ -139,6 +143,13 @@ def _with_wrong(result: Measurement, wrong: Sequence[str]) -> Measurement:
         errors=result.errors | {WRONG_ANSWER: len(wrong)},
         error_texts=result.error_texts | {WRONG_ANSWER: wrong[0]},
     )
+
+
+def _with_server_side(result: Measurement, target: Target, protocol: str, directory: Path) -> Measurement:
+    try:
+        return msgspec.structs.replace(result, server=server_side.between(target, protocol, directory))
+    except server_side.SilentError as reason:
+        return msgspec.structs.replace(result, server_silent=str(reason))
 
 
 def _median_ms(result: Measurement) -> float:

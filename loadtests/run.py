@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,11 +13,12 @@ from serveoff import host, livecheck, storage
 from serveoff.console import Console
 from serveoff.contract import Parity, TrainingRecord, TwinProof
 from serveoff.errors import NotReadyError
-from serveoff.results import Cell, LoadPlan, RunResult
+from serveoff.results import Cell, Floor, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
-from . import candidates, cpu_sets, measure, payloads, resume, rounds
+from . import candidates, cpu_sets, floor, measure, payloads, resume, rounds
+from .candidates import Candidate
 from .cell import Subject, cell, load
 from .handover import Payloads
 from .resume import RESULT, Intent
@@ -35,7 +38,10 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
     storage.write(directory / resume.INTENT, wanted)
     writer = _Writer(workspace, selection, directory, wanted, earlier)
     running = candidates.running(workspace)
-    with Turns(running, workspace.root, console) as turns, cpu_sets.apart(running, plan.cpu_sets, console) as writer.cpu_sets:
+    with Turns(running, workspace.root, console) as turns, ExitStack() as stack:
+        turns.rest()
+        writer.floors = writer.floors or _floors(chosen, plan, workspace.root, directory, console)
+        writer.cpu_sets = stack.enter_context(cpu_sets.apart(running, plan.cpu_sets, console))
         test = _Test(plan, workspace.root, directory, turns)
         with console.bar("load", wanted.rows) as bar:
             there = tuple(writer.cells)
@@ -47,12 +53,24 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
     return directory
 
 
+def _floors(chosen: Sequence[Candidate], plan: LoadPlan, owner: Path, directory: Path, console: Console) -> tuple[Floor, ...]:
+    sets, wanted = cpu_sets.divide(plan.cpu_sets), floor.subjects(chosen)
+    cores = sets.server if isinstance(sets, cpu_sets.Sets) else None
+    found = []
+    with console.bar("without a server", len(wanted)) as bar:
+        for one in floor.measure(wanted, owner, directory / "floor", cores):
+            found.append(one)
+            bar.advance_to(len(found), f"{one.artifact_id}: {one.reason or f'{one.p50_us:.0f} us a call'}")
+    return tuple(found)
+
+
 class _Writer:
     """The run so far, written whole after each cell: an interruption loses nothing that was finished."""
 
     def __init__(self, workspace: Workspace, selection: Selection, directory: Path, wanted: Intent, earlier: RunResult | None) -> None:
         self.cells = list(earlier.cells) if earlier else []
         self.cpu_sets = ""
+        self.floors = earlier.floors if earlier else ()
         self._host = host.facts()  # before we give away the servers' cores
         self._directory, self._wanted = directory, wanted
         self._created_at = earlier.created_at if earlier else datetime.now(UTC).isoformat(timespec="seconds")
@@ -81,6 +99,7 @@ class _Writer:
             finished=finished,
             planned_rows=self._wanted.rows,
             cpu_sets=self.cpu_sets,
+            floors=self.floors,
         )
         storage.write(self._directory / RESULT, result)
 

@@ -64,14 +64,22 @@ class Turns:
     def give(self, target: Target) -> None:
         """Wake this target; the others sleep."""
         LAUNCHERS.load(target.launcher).resume(target)
-        for name in self._awake - self._restless - {target.id}:
+        self._hush(self._awake - {target.id})
+        self._awake = {target.id}
+
+    def rest(self) -> None:
+        """All sleep."""
+        self._hush(self._awake)
+        self._awake = set()
+
+    def _hush(self, names: set[str]) -> None:
+        for name in names - self._restless:
             other = self._targets[name]
             try:
                 LAUNCHERS.load(other.launcher).pause(other)
             except ServeoffError as error:
                 self._console.say(f"{error.message}: it stays awake while the others are measured")
                 self._restless.add(name)
-        self._awake = {target.id}
 
 
 def _start_waker(owner: Path) -> subprocess.Popen[bytes]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serveoff.results import RunResult
 
-from . import background, means, training, weights, wording
+from . import background, means, split, training, weights, wording
 from .headline import Claim, caveats, claims
 from .measured import conditions, measured
 from .rows import Group, groups
@@ -63,6 +63,7 @@ def document(result: RunResult) -> Document:
             background.exports(result),
             background.twins(result),
             conditions(found),
+            split.where(found, result.floors),
             means.used(found),
             background.load(result),
             background.host(result),

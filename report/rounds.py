@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from serveoff.results import Cell, Measurement, Usage
+from serveoff.results import Cell, Measurement, ServerSide, Usage
 
 from .percentiles import Distribution, decode, merge
 
@@ -76,6 +76,9 @@ class Pooled:
     around: Around
     latency: Distribution
     service: Distribution
+    server: ServerSide | None
+    """None where a round does not tell; then the reason."""
+    server_silent: str
 
 
 def read(cell: Cell) -> Round | None:
@@ -140,6 +143,8 @@ def pool(rounds: Sequence[Round]) -> Pooled | None:
         around=_around(all_of),
         latency=merge(r.latency for r in rounds),
         service=merge(r.service for r in rounds),
+        server=_together([m.server for m in all_of if m.server is not None]) if all(m.server for m in all_of) else None,
+        server_silent=next((m.server_silent for m in all_of if m.server_silent), ""),
     )
 
 
@@ -195,3 +200,21 @@ def _blocks(m: Measurement, latency: Distribution) -> list[Block]:
         seconds = max(_SHORTEST_S, min(1.0, m.window_s - interval.start_s))
         made.append(Block(interval.start_s, seconds, total * part.n / latency.n, interval.errors, part))
     return made
+
+
+def _together(sides: Sequence[ServerSide]) -> ServerSide | None:
+    """The mean over all requests of several rounds; None without any."""
+    requests = sum(side.requests for side in sides)
+    if not requests:
+        return None
+
+    def mean(figures: Sequence[float | None]) -> float | None:
+        weighted = [figure * side.requests for figure, side in zip(figures, sides, strict=True) if figure is not None]
+        return sum(weighted) / requests if len(weighted) == len(sides) else None
+
+    return ServerSide(
+        requests=requests,
+        total_us=mean([side.total_us for side in sides]) or 0.0,
+        queue_us=mean([side.queue_us for side in sides]),
+        work_us=mean([side.work_us for side in sides]),
+    )

@@ -228,6 +228,13 @@ class Readiness(Struct, frozen=True, kw_only=True):
     timeout_s: float = 120.0
 
 
+class MetricsPage(Struct, frozen=True, kw_only=True):
+    """Where a server tells its own counters, as a page of Prometheus' text."""
+
+    port: str
+    path: str
+
+
 class LaunchSpec(Struct, frozen=True, kw_only=True):
     """What to run, not how.
 
@@ -255,6 +262,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     threads: int
     readiness: Readiness
+    metrics: MetricsPage | None = None
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -277,6 +285,8 @@ class Target(Struct, frozen=True, kw_only=True):
     artifact_path: str
     endpoints: tuple[Endpoint, ...]
     threads: int
+    metrics: str | None = None
+    """The URL of its metrics page; its server plug-in reads it."""
     pid: int | None = None
     pid_started_at: float | None = None
     """The process's creation time (psutil), so that a reused pid is never taken for ours."""

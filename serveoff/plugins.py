@@ -158,6 +158,31 @@ class Artifact:
         return self.directory / "reference.npz"
 
 
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """A page of Prometheus' text: the samples as they stand there, each with its labels."""
+
+    samples: tuple[tuple[str, Mapping[str, str], float], ...]
+
+    def sum(self, name: str, **labels: str) -> float:
+        """Of all samples of this name that have these labels; 0 without any."""
+        return sum(value for known, has, value in self.samples if known == name and labels.items() <= has.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What a server has counted since it began: its successful requests, and the seconds of all of them together.
+
+    `total_s` from when it had the request until it had the reply; in it `queue_s`, waiting for the model, and `work_s`, the model's own
+    code. None where the server does not tell.
+    """
+
+    requests: float
+    total_s: float
+    queue_s: float | None = None
+    work_s: float | None = None
+
+
 class Server(Protocol):
     """A model server. The reasons are sentences for the user: they end up in the report's skipped list."""
 
@@ -172,6 +197,10 @@ class Server(Protocol):
 
         Raises MissingToolError where this one artifact cannot run in this way: it becomes a skip.
         """
+        ...
+
+    def times(self, metrics: Metrics, endpoint: Endpoint) -> Times | str:
+        """What the metrics page of the launch spec says of this endpoint, or why it says nothing. Only asked where there is a page."""
         ...
 
 
@@ -251,11 +280,13 @@ __all__: Sequence[str] = [
     "Format",
     "Launcher",
     "LoadedModel",
+    "Metrics",
     "ModelSpec",
     "Runtime",
     "Server",
     "Signature",
     "Source",
     "Tensors",
+    "Times",
     "WireProtocol",
 ]

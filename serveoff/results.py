@@ -113,6 +113,20 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
 
 
+class ServerSide(Struct, frozen=True, kw_only=True):
+    """Mean microseconds of a request inside the server, by its own counters, from just before the window until the load had ended.
+
+    `total_us` from when it had the request until it had the reply; in it `queue_us`, waiting for the model, and `work_us`, the model's own
+    code. None where the server does not tell.
+    """
+
+    requests: int
+    """Successes that it counted."""
+    total_us: float
+    queue_us: float | None = None
+    work_us: float | None = None
+
+
 class Measurement(Struct, frozen=True, kw_only=True):
     """What the load processes saw inside the measured window.
 
@@ -149,6 +163,9 @@ class Measurement(Struct, frozen=True, kw_only=True):
     warmed_up: bool | None = None
     """Whether the figures were steady when the warm-up ended; False: it had reached its limit."""
     surroundings: Surroundings | None = None
+    server: ServerSide | None = None
+    server_silent: str = ""
+    """Why there is no `server`, in words."""
 
 
 class Probe(Struct, frozen=True, kw_only=True):
@@ -195,6 +212,20 @@ class Cell(Struct, frozen=True, kw_only=True):
         return before or (self.measurement is not None and WRONG_ANSWER in self.measurement.errors)
 
 
+class Floor(Struct, frozen=True, kw_only=True):
+    """An artifact called in process, without a server, with a server's threads and cores: one call after the other, in microseconds."""
+
+    artifact_id: str
+    threads: int
+    batch: int
+    calls: int = 0
+    mean_us: float = 0.0
+    p50_us: float = 0.0
+    p99_us: float = 0.0
+    reason: str = ""
+    """Why it could not be measured."""
+
+
 class RunResult(Struct, frozen=True, kw_only=True):
     """One load test: everything the report needs. It is written again after each cell; `finished` says whether more were to come."""
 
@@ -214,3 +245,4 @@ class RunResult(Struct, frozen=True, kw_only=True):
     """How many (target, protocol, profile, round) were to be measured; None where that was not kept."""
     cpu_sets: str = ""
     """How the cores were divided, or why they were not, in words."""
+    floors: tuple[Floor, ...] = ()

@@ -15,7 +15,7 @@ from locust.env import Environment
 from serveoff import affinity, storage
 from serveoff.results import CellJob
 
-from .. import handover
+from .. import handover, server_side
 from ..profiles import resolve, share_of
 from . import live_stats
 from .recorder import Recorder
@@ -31,9 +31,8 @@ def prepare(job_file: Path) -> type[LoadUser]:
 
     def on_init(environment: Environment, **_: Any) -> None:
         environment.stats.total.use_response_times_cache = False  # for charts that nobody sees here; it costs time inside the window
-        alone = job.shares == 1
-        CellUser.session = Session(job, payloads, load, Recorder(), time.monotonic_ns if alone else partial(_agree, job_file.parent))
-        gevent.spawn(_conclude, environment, CellUser.session, job_file.parent)
+        CellUser.session = Session(job, payloads, load, Recorder(), partial(_agree, job, job_file.parent))
+        gevent.spawn(_conclude, environment, CellUser.session, job, job_file.parent)
 
     events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
     CellUser.wait_for = share_of(load.connections, job.share, job.shares)
@@ -41,16 +40,20 @@ def prepare(job_file: Path) -> type[LoadUser]:
 
 
 _ASK_AGAIN_S = 0.02
+_OPENS_AFTER_NS = 50_000_000
+"""From the server's answer about its counters to the window: what that cost it is over by then."""
 
 
 class CellUser(LoadUser):
     abstract = False
 
 
-def _conclude(environment: Environment, session: Session, directory: Path) -> None:
+def _conclude(environment: Environment, session: Session, job: CellJob, directory: Path) -> None:
     session.finished.wait()
     end_ns = time.monotonic_ns()
     session.close()
+    if job.share == 0:
+        server_side.save(job.target, directory / server_side.AFTER)
     meter = session.meter
     assert meter is not None, "no user leaves before the window has passed"
     meter.finish()
@@ -80,8 +83,12 @@ def _conclude(environment: Environment, session: Session, directory: Path) -> No
     environment.runner.quit()
 
 
-def _agree(directory: Path) -> int:
-    """Say that this process is warm, and wait until all are; the load goes on meanwhile."""
+def _agree(job: CellJob, directory: Path) -> int:
+    """Ask the server for its counters; say that this process is warm, and wait until all are. The load goes on meanwhile."""
+    if job.share == 0:
+        server_side.save(job.target, directory / server_side.BEFORE)
+    if job.shares == 1:
+        return time.monotonic_ns() + _OPENS_AFTER_NS
     (directory / handover.WARM).touch()
     window = directory.parent / handover.WINDOW
     while not window.exists():

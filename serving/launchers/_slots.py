@@ -53,6 +53,11 @@ def write_files(spec: LaunchSpec, slots: Slots, directory: Path) -> None:
         directory.chmod(0o755)
 
 
+def metrics(spec: LaunchSpec, ports: Mapping[str, int]) -> str | None:
+    """The URL of the metrics page for a client on this host, given the ports on this host."""
+    return f"http://127.0.0.1:{ports[spec.metrics.port]}{spec.metrics.path}" if spec.metrics else None
+
+
 def endpoints(spec: LaunchSpec, ports: Mapping[str, int]) -> tuple[Endpoint, ...]:
     """Where a client on this host reaches each protocol, given the ports on this host."""
     return tuple(

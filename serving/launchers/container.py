@@ -46,7 +46,8 @@ class ContainerLauncher:
     def start(self, target_id: str, spec: LaunchSpec, artifact: Artifact, work: Path) -> Target:
         """`work` is the target's directory in the workspace. The first start of an image pulls it."""
         tool, workspace, name = _engine(), work.parent.parent, _name(target_id, work.parent.parent)
-        published = ports.take(sorted({spec.readiness.port, *spec.protocols.values()}))
+        wanted = {spec.readiness.port, *spec.protocols.values()} | ({spec.metrics.port} if spec.metrics else set())
+        published = ports.take(sorted(wanted))
         _slots.write_files(spec, _slots_inside(spec), work / "files")
         command = run_command(tool, name, target_id, workspace, spec, published, work)
         _remove(tool, name)
@@ -62,6 +63,7 @@ class ContainerLauncher:
             artifact_path=str(artifact.directory),
             endpoints=_slots.endpoints(spec, published),
             threads=spec.threads,
+            metrics=_slots.metrics(spec, published),
             container=name,
             log=str(work / "log.txt"),
             command=command,

@@ -58,6 +58,7 @@ class ProcessLauncher:
             artifact_path=str(artifact.directory),
             endpoints=_slots.endpoints(spec, chosen),
             threads=spec.threads,
+            metrics=_slots.metrics(spec, chosen),
             pid=running.pid,
             pid_started_at=running.create_time(),
             log=str(log),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serveoff.contract import Manifest, Mount, Readiness
+from serveoff.contract import Endpoint, Manifest, MetricsPage, Mount, Readiness
+from serveoff.plugins import Metrics, Times
 
 PORTS = {"grpc": 8500, "rest": 8501}
+METRICS = MetricsPage(port="rest", path="/monitoring/prometheus/metrics")
+FILES = {"monitoring.config": f'prometheus_config {{ enable: true, path: "{METRICS.path}" }}\n'}
 PROTOCOLS = {"tfs_rest": "rest", "tfs_grpc": "grpc"}
 
 
@@ -17,6 +20,7 @@ def arguments(manifest: Manifest, threads: int) -> tuple[str, ...]:
         f"--model_name={manifest.model}",
         "--model_base_path={mount.models}",
         f"--tensorflow_session_parallelism={threads}",
+        "--monitoring_config_file={file.monitoring.config}",
         "--max_num_load_retries=0",  # else a model that does not load is tried again for five minutes before anybody hears of it
     )
 
@@ -29,3 +33,13 @@ def mounts(manifest: Manifest, models: Path) -> dict[str, Mount]:
 def readiness(manifest: Manifest) -> Readiness:
     # The state in full: the status of a version that failed may say UNAVAILABLE.
     return Readiness(port="rest", path=f"/v1/models/{manifest.model}", contains='"state": "AVAILABLE"')
+
+
+def times(metrics: Metrics, endpoint: Endpoint) -> Times:
+    """Latencies are those of successes, in microseconds. The runtime's hold its waiting for a thread or a batch."""
+    door = {"model_name": endpoint.model_name, "entrypoint": "GRPC" if endpoint.protocol.endswith("_grpc") else "REST"}
+    return Times(
+        requests=metrics.sum(":tensorflow:serving:request_latency_count", **door),
+        total_s=metrics.sum(":tensorflow:serving:request_latency_sum", **door) / 1e6,
+        work_s=metrics.sum(":tensorflow:serving:runtime_latency_sum", model_name=endpoint.model_name) / 1e6,
+    )

@@ -12,9 +12,9 @@ import subprocess
 from pathlib import Path
 
 from serveoff import host
-from serveoff.contract import LauncherKind, LaunchSpec, Manifest
+from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, Manifest
 from serveoff.errors import MissingToolError
-from serveoff.plugins import Artifact, Server
+from serveoff.plugins import Artifact, Metrics, Server, Times
 from serveoff.registry import RUNTIMES
 
 from . import _model_server
@@ -52,11 +52,16 @@ class Embedded:
             argv=(*_model_server.arguments(manifest, threads), *limits),
             ports=_model_server.PORTS,
             protocols=_model_server.PROTOCOLS,
+            files=_model_server.FILES,
             mounts=_model_server.mounts(manifest, artifact.serve_dir),
             env={"TF_CPP_MIN_LOG_LEVEL": "2"},
             threads=threads,
             readiness=_model_server.readiness(manifest),
+            metrics=_model_server.METRICS,
         )
+
+    def times(self, metrics: Metrics, endpoint: Endpoint) -> Times | str:
+        return _model_server.times(metrics, endpoint)
 
 
 def _image_may_be_here() -> bool:

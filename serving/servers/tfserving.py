@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from serveoff import storage
-from serveoff.contract import LauncherKind, LaunchSpec
+from serveoff.contract import Endpoint, LauncherKind, LaunchSpec
 from serveoff.errors import InputError, MissingToolError
-from serveoff.plugins import Artifact, Server
+from serveoff.plugins import Artifact, Metrics, Server, Times
 
 from .. import tflite_names
 from . import _model_server
@@ -61,10 +61,15 @@ class TfServing:
             argv=argv,
             ports=_model_server.PORTS,
             protocols=_model_server.PROTOCOLS,
+            files=_model_server.FILES,
             mounts=_model_server.mounts(manifest, models),
             threads=threads,
             readiness=_model_server.readiness(manifest),
+            metrics=_model_server.METRICS,
         )
+
+    def times(self, metrics: Metrics, endpoint: Endpoint) -> Times | str:
+        return _model_server.times(metrics, endpoint)
 
 
 def _program() -> str | None:

@@ -18,9 +18,9 @@ from functools import cache
 from pathlib import Path
 
 from serveoff import host
-from serveoff.contract import LauncherKind, LaunchSpec, Mount, Readiness
+from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.errors import MissingToolError
-from serveoff.plugins import Artifact, Server
+from serveoff.plugins import Artifact, Metrics, Server, Times
 
 from .. import torchserve_archive
 
@@ -98,6 +98,20 @@ class TorchServe:
             },
             threads=threads,
             readiness=Readiness(port="inference", path="/ping", contains='"Healthy"'),
+            metrics=MetricsPage(port="metrics", path="/metrics"),
+        )
+
+    def times(self, metrics: Metrics, endpoint: Endpoint) -> Times | str:
+        """`ts_inference_latency` counts from when the request was read until the worker's reply was there, the queue included."""
+        if endpoint.protocol == "torchserve_grpc":
+            return "TorchServe counts calls over gRPC, but keeps no times of them"
+        model = {"model_name": endpoint.model_name}
+        total_us, queue_us = (metrics.sum(f"ts_{name}_latency_microseconds_total", **model) for name in ("inference", "queue"))
+        return Times(
+            requests=metrics.sum("ts_inference_requests_total", **model),
+            total_s=total_us / 1e6,
+            queue_s=queue_us / 1e6,
+            work_s=(total_us - queue_us) / 1e6,
         )
 
 
@@ -146,9 +160,9 @@ def _properties(artifact: Artifact) -> str:
         "decode_input_request": "false",  # our handler reads the JSON, once, and says what is wrong with it
         "enable_model_api": "false",
         "disable_token_authorization": "true",
-        "enable_metrics_api": "false",
+        "enable_metrics_api": "true",
         "disable_system_metrics": "true",
-        "metrics_mode": "log",
+        "metrics_mode": "prometheus",
         "install_py_dep_per_model": "false",
         "max_request_size": str(_LARGEST_MESSAGE_BYTES),
         "max_response_size": str(_LARGEST_MESSAGE_BYTES),

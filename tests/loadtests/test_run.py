@@ -149,7 +149,8 @@ class InterruptedConsole(Console):
 
 class InterruptedBar(Bar):
     def advance_to(self, done: int, note: str = "") -> None:
-        raise KeyboardInterrupt
+        if self._title == "load":
+            raise KeyboardInterrupt
 
 
 class HeardConsole(Console):

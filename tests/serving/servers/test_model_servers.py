@@ -25,6 +25,7 @@ SHARED = (
     "--model_name=doubler",
     "--model_base_path={mount.models}",
     "--tensorflow_session_parallelism=2",
+    "--monitoring_config_file={file.monitoring.config}",
     "--max_num_load_retries=0",
 )
 
