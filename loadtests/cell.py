@@ -16,6 +16,7 @@ from serveoff.results import WRONG_ANSWER, Cell, CellJob, LoadPlan, Measurement,
 
 from . import candidates, crew, handover, measure, merge, payloads, server_side, sleepers, steadiness, validity, watch
 from .candidates import Candidate
+from .member import Member
 from .profiles import resolve, searching
 from .rounds import Step
 from .search import Seen, search
@@ -63,8 +64,8 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
         members = crew.run(job, directory, owner)
     died = candidates.exit_reason(target)
     faults = [] if died is None else [f"the target died under load: {died}"]
-    disturbances = [m.lost(run_dir) for m in members if not m.finished]
-    left = [_left_by(m.directory) for m in members if m.finished]
+    disturbances = [f"{m.lost} (its log: {(directory / 'locust.log').relative_to(run_dir)})" for m in members if not m.finished]
+    left = [_left_by(m, directory) for m in members if m.finished]
     if not left:
         return Seen(None, tuple(faults), tuple(disturbances), fatal=died is not None)
     raw, facts = merge.merge([(one.records, one.facts) for one in left])
@@ -74,10 +75,11 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     answers = handover.Answers(answers=tuple(answer for one in left for answer in one.answers.answers))
     wrong = payloads.wrong_answers(subject.candidate.artifact, subject.candidate.wire, answers)
     result = _with_wrong(measure.measure(raw, facts, str((directory / "records.npz").relative_to(run_dir))), wrong)
-    around = watch.surroundings([one.facts for one in left], watched.samples, watched.cores)
+    around = watch.surroundings([one.taken_here for one in left], watched.samples, watched.cores)
     around = msgspec.structs.replace(around, others_awake=others.used)
     result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members), sampled=len(answers.answers))
-    result = _with_server_side(result, target, job.protocol, left[0].directory)
+    result = msgspec.structs.replace(result, windows_within_us=members[0].opened_within_us)
+    result = _with_server_side(result, target, job.protocol, directory if plan.workers else left[0].directory)
     faults += validity.reasons(result, wrong)
     disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)
     drift = steadiness.drift(raw, facts) if steady and died is None else None
@@ -123,15 +125,23 @@ class _Left:
     records: measure.Records
     facts: handover.Facts
     answers: handover.Answers
+    here: bool
+
+    @property
+    def taken_here(self) -> handover.Facts:
+        """Its facts, with the CPU time that it took from this host."""
+        return self.facts if self.here else msgspec.structs.replace(self.facts, cpu=0.0, waited=0.0, cores=())
 
 
-def _left_by(directory: Path) -> _Left:
-    return _Left(
-        directory,
-        measure.records(handover.unpack(directory / handover.RECORDS, handover.Columns)),
-        storage.read(directory / handover.FACTS, handover.Facts),
-        handover.unpack(directory / handover.ANSWERS, handover.Answers),
+def _left_by(member: Member, directory: Path) -> _Left:
+    """On our own clock, where the windows of all were opened by one signal."""
+    part = (
+        measure.records(handover.unpack(member.directory / handover.RECORDS, handover.Columns)),
+        storage.read(member.directory / handover.FACTS, handover.Facts),
     )
+    window = directory / handover.WINDOW
+    records, facts = merge.rebased(part, int(window.read_text())) if window.exists() else part
+    return _Left(member.directory, records, facts, handover.unpack(member.directory / handover.ANSWERS, handover.Answers), member.here)
 
 
 def _with_wrong(result: Measurement, wrong: Sequence[str]) -> Measurement:

@@ -20,6 +20,11 @@ def command(locust_file: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", start, "-f", file, "--exit-code-on-error", "0", *arguments)
 
 
+def node(*arguments: str) -> tuple[str, ...]:
+    """One end of a load on several hosts: `master WAIT_S`, or `worker HOST PORT`."""
+    return (sys.executable, "-P", str(_LOCUST_FILES / "node.py"), *arguments)
+
+
 def environment(owner: Path, job: Path) -> Mapping[str, str]:
     """Ours, without LOCUST_* and with a HOME that has no ~/.locust.conf: a person's own settings must not bend a measurement."""
     env = process.environment(owner, {JOB_VARIABLE: str(job), "HOME": str(job.parent)})

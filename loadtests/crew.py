@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -16,41 +15,22 @@ from serveoff import process, storage
 from serveoff.process import ChildResult
 from serveoff.results import CellJob
 
-from . import child, handover
+from . import child, distributed, handover
+from .member import Member, time_limit_s
 from .profiles import resolve, share_of
 
-_START_AND_STOP_S = 60
-"""What a Locust process may take beside its load, on a very busy machine."""
-_OPENS_AFTER_NS = 200_000_000
-"""From the moment when all processes are warm to their common window: they must have read of it by then."""
 _ASK_AGAIN_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One load process that has ended, and the directory of its files."""
-
-    directory: Path
-    ended: ChildResult
-
-    @property
-    def finished(self) -> bool:
-        return (self.directory / handover.FACTS).exists()
-
-    def lost(self, run_dir: Path) -> str:
-        """Why it left nothing, in words."""
-        last = self.ended.tail.splitlines()[-1:] or ["it said nothing"]
-        how = "took too long and was ended" if self.ended.timed_out else f"ended with exit code {self.ended.exit_code}"
-        return f"the load process {how}: {last[0]} (its log is {self.directory.relative_to(run_dir) / 'locust.log'})"
-
-
 def run(job: CellJob, directory: Path, owner: Path) -> list[Member]:
-    """Load with as many processes as the plan says, but none without a connection; return when all have ended."""
+    """Load with as many processes or workers as the plan says, but none without a connection; return when all have ended."""
+    if job.plan.workers:
+        return distributed.run(job, directory, owner)
     connections = resolve(job.profile).connections
     shares = min(job.plan.load_processes, connections)
     if shares == 1:
         storage.write(directory / handover.JOB, job)
-        return [Member(directory, _run(job, connections, directory, owner))]
+        return [_member(directory, _run(job, connections, directory, owner))]
     jobs = [msgspec.structs.replace(job, payloads=f"../{job.payloads}", share=share, shares=shares) for share in range(shares)]
     directories = [directory / str(share + 1) for share in range(shares)]
     for one, place in zip(jobs, directories, strict=True):
@@ -63,28 +43,36 @@ def run(job: CellJob, directory: Path, owner: Path) -> list[Member]:
         ]
         try:
             _open_window(futures, directories, directory / handover.WINDOW)
-            return [Member(place, future.result()) for place, future in zip(directories, futures, strict=True)]
+            return [_member(place, future.result()) for place, future in zip(directories, futures, strict=True)]
         except BaseException:  # Ctrl-C: nobody else would tell them
             _end(directories)
             raise
 
 
 def _run(job: CellJob, connections: int, directory: Path, owner: Path) -> ChildResult:
-    plan, users = job.plan, str(connections)
+    users = str(connections)
     return process.run_child(
         child.command("locustfile.py", "--headless", "--only-summary", "--users", users, "--spawn-rate", users),
         env=child.environment(owner, directory / handover.JOB),
         log=directory / "locust.log",
-        timeout_s=plan.warmup_limit_s + resolve(job.profile).duration_s + 2 * plan.timeout_s + _START_AND_STOP_S,
+        timeout_s=time_limit_s(job),
         cwd=directory,
     )
+
+
+def _member(directory: Path, ended: ChildResult) -> Member:
+    if (directory / handover.FACTS).exists():
+        return Member(directory)
+    last = ended.tail.splitlines()[-1:] or ["it said nothing"]
+    how = "took too long and was ended" if ended.timed_out else f"ended with exit code {ended.exit_code}"
+    return Member(directory, f"the load process {how}: {last[0]}")
 
 
 def _open_window(futures: Sequence[Future[ChildResult]], directories: Sequence[Path], window: Path) -> None:
     """Wait until every process is warm or dead, then tell them all when to begin."""
     while not all(future.done() or (place / handover.WARM).exists() for future, place in zip(futures, directories, strict=True)):
         time.sleep(_ASK_AGAIN_S)
-    storage.write_bytes(window, str(time.monotonic_ns() + _OPENS_AFTER_NS).encode())
+    storage.write_bytes(window, str(time.monotonic_ns() + handover.OPENS_AFTER_NS).encode())
 
 
 def _end(directories: Sequence[Path]) -> None:

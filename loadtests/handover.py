@@ -22,6 +22,11 @@ JOB, FACTS, RECORDS, ANSWERS, CSV = "job.json", "facts.json", "records.msgpack",
 WARM, WINDOW = "warm", "window"
 """Where several processes share a load: each makes WARM beside its job when it is ready, then waits for WINDOW in the directory above,
 which holds the monotonic nanosecond at which the window of all of them opens."""
+OPENS_AFTER_NS = 200_000_000
+"""From the moment when all are warm to their window: they must have heard of it by then."""
+HELLO, ORDER, OPEN, OPENED, LEFT = "serveoff-hello", "serveoff-order", "serveoff-open", "serveoff-opened", "serveoff-left"
+"""What a Locust master and its workers say to each other, in this order; WARM comes before OPEN."""
+WORKERS = "workers.json"
 
 
 class Payloads(Struct, frozen=True, kw_only=True):
@@ -93,6 +98,54 @@ class Answers(Struct, frozen=True, kw_only=True):
     """A seeded, uniform sample of the successful replies."""
 
     answers: tuple[Answer, ...]
+
+
+class Left(Struct, frozen=True, kw_only=True):
+    """All that a load process leaves."""
+
+    columns: Columns
+    answers: Answers
+    facts: Facts
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """A worker's first words."""
+
+    versions: str
+    host: str
+    boot: str
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """A worker's share of one cell, and what to send."""
+
+    job: CellJob
+    payloads: Payloads
+
+
+class Worker(Struct, frozen=True, kw_only=True):
+    """A worker that had a share. `lost`: why it left nothing."""
+
+    host: str
+    boot: str
+    lost: str
+
+
+class Workers(Struct, frozen=True, kw_only=True):
+    """How a master's cell went. Nothing was loaded where fewer came than were wanted, or one was `refused`."""
+
+    schema: int = 1
+    came: int
+    refused: str = ""
+    members: tuple[Worker, ...] = ()
+    spread_us: float = 0.0
+    """So far apart, at most, their windows opened."""
+
+
+def write_left(directory: Path, left: Left) -> None:
+    pack(directory / RECORDS, left.columns)
+    pack(directory / ANSWERS, left.answers)
+    storage.write(directory / FACTS, left.facts)  # last: where it is, the others are whole
 
 
 def pack(path: Path, value: msgspec.Struct) -> None:

@@ -9,7 +9,8 @@ from serveoff.errors import UsageError
 from serveoff.results import LoadPlan, ProfileChoice
 
 from . import cpu_sets as division
-from .profiles import complete
+from .distributed import address
+from .profiles import complete, resolve
 
 DEFAULT = ("closed", "constant")
 """What a person gets who asks for nothing: capacity, and latency at a rate."""
@@ -27,6 +28,8 @@ def make(  # noqa: PLR0913 - one for each setting
     seed: int = 1,
     rounds: int = 1,
     load_processes: int = 1,
+    workers: int = 0,
+    master: str = "127.0.0.1:5557",
     strict: bool = False,
     cpu_sets: str = division.AUTO,
 ) -> LoadPlan:
@@ -43,14 +46,23 @@ def make(  # noqa: PLR0913 - one for each setting
     for what, value in (("rounds", rounds), ("load processes", load_processes)):
         if value < 1:
             raise UsageError(f"the number of {what} is {value}, it must be at least 1")
+    chosen = tuple(parse(p) for p in profiles or DEFAULT)
+    address(master)
+    if workers < 0 or (workers and load_processes > 1):
+        raise UsageError(f"{workers} workers and {load_processes} load processes do not go together", hint="name one of the two")
+    for choice in chosen:
+        if (connections := resolve(choice).connections) < workers:
+            raise UsageError(f"profile {choice.name!r} has {connections} connections, {workers} workers need one each at least")
     return LoadPlan(
-        profiles=tuple(parse(p) for p in profiles or DEFAULT),
+        profiles=chosen,
         warmup_s=warmup_s,
         warmup_limit_s=max(warmup_s, warmup_limit_s),
         timeout_s=timeout_s,
         seed=seed,
         rounds=rounds,
         load_processes=load_processes,
+        workers=workers,
+        master=master,
         strict=strict,
         cpu_sets=division.check(cpu_sets),
     )

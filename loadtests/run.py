@@ -17,7 +17,7 @@ from serveoff.results import Cell, Floor, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
-from . import candidates, cpu_sets, floor, measure, payloads, resume, rounds
+from . import candidates, cpu_sets, distributed, floor, measure, payloads, resume, rounds
 from .candidates import Candidate
 from .cell import Subject, cell, load
 from .handover import Payloads
@@ -32,6 +32,9 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
     A wrong answer or a target that dies makes its cells INVALID, and the run goes on. Raises NotReadyError when nothing can be loaded.
     """
     chosen = [candidate for group in candidates.find(workspace, selection) for candidate in group]
+    distributed.check(plan, (candidate.target for candidate in chosen))
+    if plan.workers:
+        console.say(f"{plan.workers} load workers are to come: serveoff load-worker --master {plan.master}")
     wanted = resume.intent(plan, chosen)
     unfinished = None if fresh else resume.find(workspace, wanted, console)
     directory, earlier = unfinished or (_new_directory(workspace), None)

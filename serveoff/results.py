@@ -36,6 +36,10 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     warmup_limit_s: float = 1.5
     """The warm-up lasts `warmup_s`, and then until the figures are steady, but not longer than this."""
     load_processes: int = 1
+    workers: int = 0
+    """Locust workers, here or on other hosts, that share one load (`serveoff load-worker`); 0: our own load processes do."""
+    master: str = "127.0.0.1:5557"
+    """HOST:PORT where the workers find the load's master."""
     cpu_sets: str = "auto"
     """`auto`, `off`, or the cores of every server and those of the client, e.g. `0-3:4,5`."""
     strict: bool = False
@@ -166,6 +170,8 @@ class Measurement(Struct, frozen=True, kw_only=True):
     server: ServerSide | None = None
     server_silent: str = ""
     """Why there is no `server`, in words."""
+    windows_within_us: float | None = None
+    """Of workers, whose clocks differ: their windows opened so far apart at most. Latencies are each of one clock, and exact."""
 
 
 class Probe(Struct, frozen=True, kw_only=True):

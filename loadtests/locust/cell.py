@@ -49,11 +49,20 @@ class CellUser(LoadUser):
 
 
 def _conclude(environment: Environment, session: Session, job: CellJob, directory: Path) -> None:
+    left = left_by(session)
+    if job.share == 0:
+        server_side.save(job.target, directory / server_side.AFTER)
+    live_stats.write_csv(environment, directory, handover.CSV)
+    handover.write_left(directory, left)
+    assert environment.runner is not None
+    environment.runner.quit()
+
+
+def left_by(session: Session) -> handover.Left:
+    """Wait for the end of the load. What was seen of it."""
     session.finished.wait()
     end_ns = time.monotonic_ns()
     session.close()
-    if job.share == 0:
-        server_side.save(job.target, directory / server_side.AFTER)
     meter = session.meter
     assert meter is not None, "no user leaves before the window has passed"
     meter.finish()
@@ -75,12 +84,7 @@ def _conclude(environment: Environment, session: Session, job: CellJob, director
         cores=tuple(sorted(affinity.of(os.getpid()))) or None,
         warmed_up=session.warmed_up,
     )
-    handover.pack(directory / handover.RECORDS, session.recorder.columns())
-    handover.pack(directory / handover.ANSWERS, session.sample.answers())
-    live_stats.write_csv(environment, directory, handover.CSV)
-    storage.write(directory / handover.FACTS, facts)  # last: where it is, the others are whole
-    assert environment.runner is not None
-    environment.runner.quit()
+    return handover.Left(columns=session.recorder.columns(), answers=session.sample.answers(), facts=facts)
 
 
 def _agree(job: CellJob, directory: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from .settings import Formats, Frameworks, Launchers, Models, Precisions, Protoc
 
 def register(app: typer.Typer) -> None:
     app.command("loadtest")(loadtest)
+    app.command("load-worker")(load_worker)
     app.command("report")(report)
     app.command("ui")(ui)
 
@@ -40,6 +42,10 @@ def loadtest(
     timeout_s: Annotated[float, typer.Option(help="Seconds after which a request counts as failed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the order, of the arrivals and of the samples.")] = 1,
     load_processes: Annotated[int, typer.Option(help="How many processes share one load, where one is not enough.")] = 1,
+    workers: Annotated[int, typer.Option(help="How many `serveoff load-worker`, here or on other hosts, share each load.")] = 0,
+    master_bind: Annotated[
+        str, typer.Option(help="HOST:PORT where they find it; others than this host must be asked for.")
+    ] = "127.0.0.1:5557",
     cpu_sets: Annotated[
         str, typer.Option(help="The cores of every server and of the client: auto (half each), off, or e.g. 0-3:4,5.")
     ] = "auto",
@@ -62,6 +68,8 @@ def loadtest(
         seed=seed,
         rounds=rounds,
         load_processes=load_processes,
+        workers=workers,
+        master=master_bind,
         strict=strict,
         cpu_sets=cpu_sets,
     )
@@ -71,6 +79,19 @@ def loadtest(
     wrong = [c for c in result.cells if c.wrong]
     if wrong:
         raise GateError(f"{len(wrong)} of {len(result.cells)} rows had wrong answers, first {wrong[0].target.id}", hint="see the report")
+
+
+def load_worker(
+    context: typer.Context,
+    master: Annotated[str, typer.Option(help="HOST:PORT of the load test, as its --master-bind says.")] = "127.0.0.1:5557",
+) -> None:
+    """Take a share of the loads of a load test that runs elsewhere.
+
+    Needs neither a workspace nor a framework; goes on with one load after the other until Ctrl-C.
+    """
+    shared = settings(context)
+    with suppress(KeyboardInterrupt):  # that is how one leaves
+        load_module("loadtests.distributed").work(master, shared.workspace.root, shared.console)
 
 
 def report(

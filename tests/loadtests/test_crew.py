@@ -110,7 +110,7 @@ def test_two_processes_send_the_schedule_of_one(http_stand_in: HttpStandIn, make
         target=make_target(http_stand_in.port), protocol="tfs_rest", profile=chosen.profiles[0], plan=chosen, payloads="../payloads.msgpack"
     )
     members = crew.run(job, directory, tmp_path)
-    assert [m.finished for m in members] == [True, True], [m.ended.tail for m in members]
+    assert [m.finished for m in members] == [True, True], [m.lost for m in members]
     parts = [
         (
             measure.records(handover.unpack(m.directory / handover.RECORDS, handover.Columns)),
