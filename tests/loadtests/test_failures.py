@@ -30,6 +30,12 @@ pytestmark = pytest.mark.slow
 CALM = "constant:rate_rps=50,duration_s=5,connections=8"
 
 
+@pytest.fixture(autouse=True)
+def _room_for_every_void_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the neighbours are busy the others are void, too, and would use up what may be repeated."""
+    monkeypatch.setattr("loadtests.rounds.REPEATED_SHARE", 2)
+
+
 def made(profile: str = CALM, *, load_processes: int = 1, strict: bool = False) -> LoadPlan:
     return plan.make([profile], warmup_s=0.2, warmup_limit_s=0.5, timeout_s=5, load_processes=load_processes, strict=strict)
 
@@ -118,8 +124,7 @@ def test_a_client_that_is_frozen(model_workspace: Workspace, serve_model: ServeM
     assert first(cells, "slow").measurement is not None
 
 
-def test_cores_burned_beside_it(model_workspace: Workspace, serve_model: ServeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadtests.rounds.REPEATED_SHARE", 2)
+def test_cores_burned_beside_it(model_workspace: Workspace, serve_model: ServeModel) -> None:
     serve_model("good")
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
