@@ -43,7 +43,8 @@ def run(job: CellJob, directory: Path, owner: Path) -> list[Member]:
     )
     if not (directory / handover.WORKERS).exists():
         last = ended.tail.splitlines()[-1:] or ["it said nothing"]
-        raise ServeoffError(f"the load's master on {job.plan.master} ended with exit code {ended.exit_code}: {last[0]}", hint="--debug")
+        why = f"the load's master on {job.plan.master} ended with exit code {ended.exit_code}: {last[0]}"
+        raise ServeoffError(why, hint=f"its log is {directory / 'locust.log'}")
     workers = storage.read(directory / handover.WORKERS, handover.Workers)
     if workers.refused:
         raise NotReadyError(workers.refused, hint="install the same versions there")

@@ -4,7 +4,7 @@ checkpoints/MODEL/      training-FRAMEWORK-SEED.json, weights.safetensors, twin.
 training/               report.html, tensorboard/MODEL/FRAMEWORK-SEED/
 artifacts/ARTIFACT_ID/  manifest.json (written last), serve/<version>/..., reference.npz, command.sh, export.log
 targets/TARGET_ID/      target.json, launch.json, log.txt, and the files the server was given
-runs/RUN_ID/            run.json, report.html, report.md, raw records and Locust logs
+runs/RUN_ID/            intent.json (what was to be measured), run.json, report.html, report.md, raw records and Locust logs
 running/                who is at work (`serveoff stop` ends them)
 """
 
