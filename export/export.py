@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from serveoff import artifacts, process, storage
 from serveoff.artifacts import MANIFEST
@@ -18,6 +23,8 @@ from serveoff.running import at_work
 from serveoff.selection import Selection
 from serveoff.skips import update
 from serveoff.workspace import Workspace
+
+from . import unchanged
 
 TIMEOUT_S = 900.0
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
@@ -39,34 +46,51 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Either a manifest or the reason why there is none."""
+    """Either a manifest or the reason why there is none. `unchanged`: it was there, and would come out the same."""
 
     id: str
     manifest: Manifest | None
     reason: str
+    unchanged: bool = False
 
 
-def export(selection: Selection, workspace: Workspace, console: Console, timeout_s: float = TIMEOUT_S) -> tuple[list[Outcome], list[Skip]]:
-    """Train what has no checkpoint yet, then export the selected cells. What is missing stands in `artifacts/skips.json`, too."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one export may take."""
+
+    timeout_s: float
+    memory_bytes: int
+
+    @classmethod
+    def here(cls, jobs: int, timeout_s: float = TIMEOUT_S, memory_gib: float | None = None) -> Limits:
+        """By default nine tenths of the memory that is free now, shared by the jobs: tf2onnx takes 6 to 10 GiB for a large model."""
+        free = int(psutil.virtual_memory().available * 0.9 / jobs)
+        return cls(timeout_s, free if memory_gib is None else int(memory_gib * 2**30))
+
+
+def export(
+    selection: Selection, workspace: Workspace, console: Console, limits: Limits | None = None, *, jobs: int = 1, force: bool = False
+) -> tuple[list[Outcome], list[Skip]]:
+    """Train what has no checkpoint yet, then export the selected cells, `jobs` at a time.
+
+    An artifact that would come out the same is left as it is, unless `force`. What is missing stands in `artifacts/skips.json`, too.
+    """
     cells = list(matrix(selection))
     if not cells:
         raise UsageError("no format is exported from what you selected", hint="`serveoff models` shows what goes together")
     for left in (path for made in (".staging-*", ".old-*") for path in workspace.artifacts.glob(made)):
         shutil.rmtree(left, ignore_errors=True)  # an export that was interrupted left it
-    outcomes: list[Outcome] = []
     skips: list[Skip] = []
-    trained: set[str] = set()
-    with console.bar("export", len(cells)) as bar:
-        for number, cell in enumerate(cells, 1):
-            source = FORMATS.load(cell.format).sources[cell.framework]
-            if reason := missing(source.requires, source.programs):
-                skips.append(Skip(stage="export", what=cell.id, reason=reason))
-                continue
-            if cell.model not in trained:
-                _ensure_checkpoint(cell.model, workspace, console)
-                trained.add(cell.model)
-            outcomes.append(_export_one(cell, workspace, timeout_s))
-            bar.advance_to(number, f"{cell.id}: {outcomes[-1].reason or 'verified'}")
+    wanted: list[Wanted] = []
+    for cell in cells:
+        source = FORMATS.load(cell.format).sources[cell.framework]
+        if reason := missing(source.requires, source.programs):
+            skips.append(Skip(stage="export", what=cell.id, reason=reason))
+        else:
+            wanted.append(cell)
+    for model in dict.fromkeys(cell.model for cell in wanted):
+        _ensure_checkpoint(model, workspace, console)
+    outcomes = _export_all(wanted, workspace, console, limits or Limits.here(jobs), jobs, force=force)
     failed = [Skip(stage="export", what=o.id, reason=f"the export failed: {o.reason}") for o in outcomes if o.manifest is None]
     about = {cell.id for cell in cells}
 
@@ -75,6 +99,23 @@ def export(selection: Selection, workspace: Workspace, console: Console, timeout
 
     update(workspace.artifacts / "skips.json", covered, (*skips, *failed))
     return outcomes, skips
+
+
+def _export_all(
+    cells: Sequence[Wanted], workspace: Workspace, console: Console, limits: Limits, jobs: int, *, force: bool
+) -> list[Outcome]:
+    cancelled = threading.Event()
+    with ThreadPoolExecutor(max_workers=jobs) as pool, console.bar("export", len(cells)) as bar:
+        futures = [pool.submit(_export_one, cell, workspace, limits, cancelled, force=force) for cell in cells]
+        try:
+            for number, future in enumerate(as_completed(futures), 1):
+                done = future.result()
+                bar.advance_to(number, f"{done.id}: {done.reason or ('unchanged' if done.unchanged else 'verified')}")
+        except BaseException:
+            cancelled.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
 
 
 def matrix(selection: Selection) -> Iterator[Wanted]:
@@ -101,8 +142,10 @@ def _ensure_checkpoint(model: str, workspace: Workspace, console: Console) -> No
         raise GateError(f"the twins of {model} do not compute the same: {parity.reason}", hint="compare the two builds in models/zoo")
 
 
-def _export_one(cell: Wanted, workspace: Workspace, timeout_s: float) -> Outcome:
+def _export_one(cell: Wanted, workspace: Workspace, limits: Limits, cancelled: threading.Event, *, force: bool) -> Outcome:
     final, staging = workspace.artifacts / cell.id, workspace.artifacts / f".staging-{cell.id}"
+    if not force and not unchanged.change(final, workspace.checkpoint(cell.model), cell.framework):
+        return Outcome(cell.id, artifacts.read(final).manifest, "", unchanged=True)
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     arguments = ("--model", cell.model, "--framework", cell.framework, "--format", cell.format, "--precision", cell.precision)
@@ -110,11 +153,15 @@ def _export_one(cell: Wanted, workspace: Workspace, timeout_s: float) -> Outcome
         process.python("export.worker", *arguments, "--checkpoint", str(workspace.checkpoint(cell.model)), "--out", str(staging)),
         env=process.environment(workspace.root, _QUIET),
         log=staging / "export.log",
-        timeout_s=timeout_s,
+        timeout_s=limits.timeout_s,
+        memory_bytes=limits.memory_bytes,
+        cancelled=cancelled,
     )
+    if result.ended_for == "cancelled" or result.exit_code == -signal.SIGINT:  # Ctrl-C reaches the child as well, perhaps before us
+        return Outcome(cell.id, None, "interrupted")
     if not result.ok and not (staging / "failure.json").exists():
-        reason = f"the export took longer than {timeout_s:.0f} s" if result.timed_out else _reason(result)
-        storage.write(staging / "failure.json", ExportFailure(artifact_id=cell.id, reason=reason, log="export.log"))
+        failure = ExportFailure(artifact_id=cell.id, reason=_reason(result, limits), log="export.log")
+        storage.write(staging / "failure.json", failure)
     _replace(final, staging)
     if (final / MANIFEST).exists():
         return Outcome(cell.id, artifacts.read(final).manifest, "")
@@ -122,7 +169,13 @@ def _export_one(cell: Wanted, workspace: Workspace, timeout_s: float) -> Outcome
     return Outcome(cell.id, None, f"{failure.reason} (log: {final / failure.log})")
 
 
-def _reason(result: process.ChildResult) -> str:
+def _reason(result: process.ChildResult, limits: Limits) -> str:
+    if result.ended_for == "time":
+        return f"the export took longer than {limits.timeout_s:.0f} s"
+    if result.ended_for == "memory":
+        return f"the export needed more than {limits.memory_bytes / 2**30:.1f} GiB of memory (--memory-gib allows more)"
+    if result.exit_code == -signal.SIGKILL:
+        return "the export was killed from outside, most likely because the machine ran out of memory"
     lines = [line for line in result.tail.splitlines() if line.strip()]
     last = lines[-1].removeprefix("@failed ") if lines else "it printed nothing"
     return last if lines and lines[-1].startswith("@failed ") else f"the export ended with exit code {result.exit_code}: {last}"

@@ -22,7 +22,7 @@ from serveoff.errors import InputError, ServeoffError
 from serveoff.plugins import ExportJob
 from serveoff.registry import FORMATS, MODELS, load_module
 
-from . import gate
+from . import gate, unchanged
 
 _CELL = ("model", "framework", "format", "precision")
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
@@ -94,6 +94,7 @@ def export(args: argparse.Namespace) -> str:
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         host=host.facts(),
     )
+    unchanged.record(args.out, args.checkpoint, args.framework, source.requires)
     _write_script(args.out / "command.sh", args)
     if parity.passed:
         storage.write(args.out / artifacts.MANIFEST, manifest)

@@ -46,7 +46,7 @@ def exports(result: RunResult) -> Table:
             )
             for _, m in sorted(manifests.items())
         ),
-        intro="Each artifact's answers against its source model's, before anything was served.",
+        intro="Each artifact's answers against its source model's, before anything was served; each comparison stands under Parity.",
         empty="No artifact was measured.",
         notes=tuple(notes.texts),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serveoff.results import RunResult
 
-from . import background, means, split, training, weights, wording
+from . import background, means, proofs, split, training, weights, wording
 from .headline import Claim, caveats, claims
 from .measured import conditions, measured
 from .rows import Group, groups
@@ -67,6 +67,7 @@ def document(result: RunResult) -> Document:
             means.used(found),
             background.load(result),
             background.host(result),
+            proofs.proofs(result),
         ),
     )
 

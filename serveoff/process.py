@@ -15,30 +15,36 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import psutil
 
 OWNER = "SERVEOFF_OWNER"
+EndedFor = Literal["", "time", "memory", "cancelled"]
 _GUARD = str(Path(__file__).with_name("guard.py"))
 _TAIL_LINES = 20
 _LAST_WORDS_S = 2.0
+_LOOK_S = 0.1
 _DETACHED: list[subprocess.Popen[bytes]] = []
 """Held for as long as we live: a Popen that is dropped while its process runs warns."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildResult:
-    """How a child ended. `exit_code` is negative for a signal; `tail` is the end of its output."""
+    """How a child ended. `exit_code` is negative for a signal; `tail` is the end of its output; `ended_for`: why we ended it."""
 
     exit_code: int
     seconds: float
-    timed_out: bool
+    ended_for: EndedFor
     tail: str
 
     @property
     def ok(self) -> bool:
-        return self.exit_code == 0 and not self.timed_out
+        return self.exit_code == 0 and not self.ended_for
+
+    @property
+    def timed_out(self) -> bool:
+        return self.ended_for == "time"
 
 
 def environment(workspace: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -62,8 +68,13 @@ def run_child(
     timeout_s: float,
     cwd: Path | None = None,
     on_line: Callable[[str], None] | None = None,
+    memory_bytes: int | None = None,
+    cancelled: threading.Event | None = None,
 ) -> ChildResult:
-    """Run `argv` to its end; it dies with us. Output goes to `log`, line by line also to `on_line` (called from another thread)."""
+    """Run `argv` to its end; it dies with us. Output goes to `log`, line by line also to `on_line` (called from another thread).
+
+    It is ended after `timeout_s`, when it holds more than `memory_bytes` together with its own children, and when `cancelled` is set.
+    """
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     child = subprocess.Popen(
@@ -80,19 +91,46 @@ def run_child(
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     reader = threading.Thread(target=_copy, args=(child.stdout, log, tail, on_line), daemon=True)
     reader.start()
-    timed_out = False
     try:
-        child.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        timed_out = True
-        end_tree(child.pid, grace_s=0)
-        child.wait()
+        ended_for = _watch(child, timeout_s, memory_bytes, cancelled)
     except BaseException:
         end_tree(child.pid, grace_s=2)
         child.wait()
         raise
     reader.join(_LAST_WORDS_S)  # not for ever: a grandchild that outlives the child may hold the pipe open
-    return ChildResult(child.returncode, time.monotonic() - started, timed_out, "\n".join(tail))
+    return ChildResult(child.returncode, time.monotonic() - started, ended_for, "\n".join(tail))
+
+
+def _watch(child: subprocess.Popen[str], timeout_s: float, memory_bytes: int | None, cancelled: threading.Event | None) -> EndedFor:
+    """Wait for the child; end it when it must not go on. A limit of the kernel's (RLIMIT_AS) counts what a framework only reserves."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = max(deadline - time.monotonic(), 0)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(left if memory_bytes is None and cancelled is None else min(left, _LOOK_S))
+            return ""
+        ended_for: EndedFor = ""
+        if cancelled is not None and cancelled.is_set():
+            ended_for = "cancelled"
+        elif memory_bytes is not None and _resident(child.pid) > memory_bytes:
+            ended_for = "memory"
+        elif time.monotonic() >= deadline:
+            ended_for = "time"
+        if ended_for:
+            end_tree(child.pid, grace_s=0)
+            child.wait()
+            return ended_for
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory that the process and its descendants hold."""
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                total += each.memory_info().rss
+    return total
 
 
 def _copy(output: IO[str], log: Path, tail: deque[str], on_line: Callable[[str], None] | None) -> None:

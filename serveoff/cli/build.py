@@ -62,16 +62,21 @@ def export(
     format: Formats = None,  # noqa: A002 - the option's name
     precision: Precisions = None,
     timeout_s: float = typer.Option(900, min=1, help="Seconds one export may take."),
+    memory_gib: float = typer.Option(None, min=0.1, help="GiB of memory one export may take; nine tenths of what is free, if not given."),
+    jobs: int = typer.Option(1, min=1, help="Exports at the same time."),
+    force: bool = typer.Option(False, "--force", help="Export again what has not changed, too."),
 ) -> None:
     """Export to every format, and prove each export right.
 
-    Each export runs in a process of its own; one that fails leaves the others standing, and the exit code is 5.
+    Each export runs in a process of its own; one that fails leaves the others standing, and the exit code is 5. What would come out the
+    same (code, weights, tools) is left as it is.
     """
     shared = settings(context)
     selection = select(models=model, frameworks=framework, formats=format, precisions=precision)
     stage = load_module("export.export")
+    limits = stage.Limits.here(jobs, timeout_s, memory_gib)
     with at_work(shared.workspace, "export"):
-        outcomes, skips = stage.export(selection, shared.workspace, shared.console, timeout_s)
+        outcomes, skips = stage.export(selection, shared.workspace, shared.console, limits, jobs=jobs, force=force)
 
     def tables() -> Any:
         shown = table("Exports", "artifact", ">seconds", ">size", ">max abs difference", ">accuracy", "verdict")
@@ -80,8 +85,9 @@ def export(
             if m is None:
                 shown.add_row(o.id, "-", "-", "-", "-", f"FAILED: {o.reason}")
                 continue
+            verdict = "verified, unchanged" if o.unchanged else "verified"
             accuracy = f"{m.parity.metric.artifact:.2%}" if m.parity.metric else "-"
-            shown.add_row(o.id, f"{m.export_s:.1f}", f"{m.size_bytes / 1e3:,.0f} kB", f"{m.parity.max_abs:.2e}", accuracy, "verified")
+            shown.add_row(o.id, f"{m.export_s:.1f}", f"{m.size_bytes / 1e3:,.0f} kB", f"{m.parity.max_abs:.2e}", accuracy, verdict)
         for s in skips:
             shown.add_row(s.what, "-", "-", "-", "-", f"skipped: {s.reason}")
         return shown

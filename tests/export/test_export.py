@@ -105,10 +105,30 @@ def test_one_failed_export_leaves_the_others_standing(serveoff: Command, copy: W
 
 
 def test_an_export_that_hangs_is_ended(serveoff: Command, copy: Workspace) -> None:
-    done = serveoff("export", "--format", "savedmodel", "--timeout-s", "1", workspace=copy.root)
+    done = serveoff("export", "--format", "savedmodel", "--force", "--timeout-s", "1", workspace=copy.root)
     assert done.returncode == 5
     assert "took longer than 1 s" in done.stdout
     assert not list(copy.artifacts.glob(".*")), "nothing half-made is left"
+
+
+def test_an_export_that_needs_too_much_memory_is_one_row_with_its_reason(serveoff: Command, copy: Workspace) -> None:
+    asked = ("export", "--format", "savedmodel", "--format", "torchscript", "--force", "--memory-gib", "0.1", "--jobs", "2", "--json")
+    done = serveoff(*asked, workspace=copy.root)
+    assert done.returncode == 5
+    reasons = [o["reason"] for o in json.loads(done.stdout)["exports"]]
+    assert len(reasons) == 2
+    assert all(reason.startswith("the export needed more than 0.1 GiB of memory") for reason in reasons)
+
+
+def test_a_second_call_makes_only_what_changed(serveoff: Command, copy: Workspace) -> None:
+    damaged = artifact(copy, "torchscript").version_dir / "model.pt"
+    damaged.write_bytes(damaged.read_bytes() + b"0")
+    done = serveoff("export", "--json", workspace=copy.root)
+    assert done.returncode == 0, done.stderr
+    unchanged = {o["id"]: o["unchanged"] for o in json.loads(done.stdout)["exports"]}
+    assert {name for name, same in unchanged.items() if not same} == {"digits_cnn.pytorch.torchscript.float32"}
+    assert len(unchanged) == 4
+    artifacts.verify(artifact(copy, "torchscript"))
 
 
 def test_what_does_not_go_together_is_said(serveoff: Command, tmp_path: Path) -> None:

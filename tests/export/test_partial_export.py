@@ -23,7 +23,7 @@ def test_a_partial_export_keeps_the_reasons_of_the_others(tmp_path: Path, monkey
     for left in (".staging-digits_cnn.pytorch.onnx.float32", ".old-digits_cnn.pytorch.onnx.float32"):
         (workspace.artifacts / left / "serve").mkdir(parents=True)
     monkeypatch.setattr(stage, "_ensure_checkpoint", lambda *_: None)
-    monkeypatch.setattr(stage, "_export_one", lambda cell, *_: stage.Outcome(cell.id, None, "again"))
+    monkeypatch.setattr(stage, "_export_one", lambda cell, *_, **__: stage.Outcome(cell.id, None, "again"))
     stage.export(Selection(formats=("savedmodel",)), workspace, Console(quiet=True))
     assert storage.read(workspace.artifacts / "skips.json", Skips).skips == (
         kept,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,29 @@ def test_run_child_keeps_the_output_and_the_exit_code(tmp_path: Path) -> None:
     assert (result.exit_code, result.ok, result.timed_out) == (7, False, False)
     assert sorted(seen) == ["one", "two"]
     assert sorted((tmp_path / "log.txt").read_text().split()) == ["one", "two"]
+
+
+def test_run_child_ends_what_holds_too_much_memory(tmp_path: Path) -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'held = bytearray(300_000_000); import time; time.sleep(600)'])"
+    result = process.run_child(
+        (sys.executable, "-c", code),
+        env=process.environment(tmp_path),
+        log=tmp_path / "log",
+        timeout_s=600,
+        memory_bytes=200_000_000,
+    )
+    assert result.ended_for == "memory"
+    assert not result.ok
+
+
+def test_run_child_ends_when_it_is_cancelled(tmp_path: Path) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    code = "import time; time.sleep(600)"
+    result = process.run_child(
+        (sys.executable, "-c", code), env=process.environment(tmp_path), log=tmp_path / "log", timeout_s=600, cancelled=cancelled
+    )
+    assert result.ended_for == "cancelled"
 
 
 def test_run_child_ends_the_whole_tree_at_the_time_limit(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""What went into an export, so that the next call makes only what would come out differently.
+
+The worker records the code that it loaded and the checkpoint's files, by content, and the tools' versions: `made_from.json`.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from serveoff import artifacts, storage
+from serveoff.contract import Struct
+from serveoff.errors import InputError
+from serveoff.host import installed
+from serveoff.registry import CODE_ROOT, module_name
+
+FILE = "made_from.json"
+
+_OURS = {module_name(stage).partition(".")[0] for stage in ("serveoff", "models", "export", "serving")}
+
+
+class MadeFrom(Struct, frozen=True, kw_only=True):
+    """What one export was made from: sha256 by path (of our code, of the checkpoint), versions by distribution."""
+
+    schema: int = 1
+    code: dict[str, str]
+    checkpoint: dict[str, str]
+    python: str
+    packages: dict[str, str | None]
+
+
+def record(directory: Path, checkpoint: Path, framework: str, packages: Iterable[str]) -> None:
+    """Write down what this process has loaded of ours, and what it was given."""
+    files = {getattr(module, "__file__", None) for name, module in sys.modules.items() if name.partition(".")[0] in _OURS}
+    loaded = sorted(Path(file) for file in files if file)
+    made_from = MadeFrom(
+        code={str(path.relative_to(CODE_ROOT)): artifacts.digest(path) for path in loaded if path.is_relative_to(CODE_ROOT)},
+        checkpoint={str(path.relative_to(checkpoint)): artifacts.digest(path) for path in _given(checkpoint, framework)},
+        python=platform.python_version(),
+        packages={name: installed(name) for name in sorted({*packages, "numpy"})},
+    )
+    storage.write(directory / FILE, made_from)
+
+
+def change(directory: Path, checkpoint: Path, framework: str) -> str:
+    """Why the artifact in `directory` has to be made (again), in words; empty when it would come out the same, and is whole."""
+    try:
+        made_from = storage.read(directory / FILE, MadeFrom)
+        artifacts.verify(artifacts.read(directory))
+    except InputError as error:
+        return error.message
+    for root, known in ((CODE_ROOT, made_from.code), (checkpoint, made_from.checkpoint)):
+        for path, digest in known.items():
+            if not (root / path).is_file() or artifacts.digest(root / path) != digest:
+                return f"{path} has changed"
+    if {str(path.relative_to(checkpoint)) for path in _given(checkpoint, framework)} != made_from.checkpoint.keys():
+        return "the checkpoint has other files"
+    for name, version in {"Python": made_from.python, **made_from.packages}.items():
+        now = platform.python_version() if name == "Python" else installed(name)
+        if now != version:
+            return f"{name} was {version}, and is {now}"
+    return ""
+
+
+def _given(checkpoint: Path, framework: str) -> list[Path]:
+    """The weights, and the source model's answers."""
+    return [checkpoint / "weights.safetensors", *sorted((checkpoint / f"reference-{framework}").glob("*.npz"))]

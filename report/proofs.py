@@ -1,0 +1,65 @@
+"""The table of every comparison that an export's gate made: how far, where, and against which criterion."""
+
+from __future__ import annotations
+
+from serveoff.contract import Manifest, ParityCheck
+from serveoff.results import RunResult
+
+from . import wording
+from .table import Column, Line, Notes, Table, Value, line, number
+
+_COLUMNS = (
+    Column("artifact"),
+    Column("inputs"),
+    Column("output"),
+    Column("rows", numeric=True),
+    Column("max abs", numeric=True),
+    Column("max rel", numeric=True),
+    Column("ULP", numeric=True),
+    Column("top-1", numeric=True),
+    Column("worst row", numeric=True),
+    Column("criterion"),
+    Column("verdict"),
+)
+
+
+def proofs(result: RunResult) -> Table:
+    notes = Notes()
+    manifests = {cell.manifest.id: cell.manifest for cell in result.cells}
+    return Table(
+        title="Parity",
+        columns=_COLUMNS,
+        lines=tuple(_line(manifest, check, notes) for _, manifest in sorted(manifests.items()) for check in manifest.parity.checks),
+        intro="Every comparison that an export's gate made with its source model. ULP: units in the last place of the source's value. "
+        "Top-1: the share of rows whose largest value is at the same place. The worst row has the largest difference. "
+        "Of a quantised artifact's edge inputs only shapes, types and NaN count: what lies beyond the calibrated range is cut off. "
+        "Notes on a criterion say where its numbers come from.",
+        empty="No artifact was measured.",
+        notes=tuple(notes.texts),
+    )
+
+
+def _line(manifest: Manifest, check: ParityCheck, notes: Notes) -> Line:
+    tolerance = manifest.parity.tolerance
+    source = notes.refer(f"{wording.criterion(tolerance)}: {wording.clean(tolerance.source)}.")
+    verdict = Value("pass", mark="good") if check.passed else Value(f"FAIL {notes.refer(f'{wording.clean(check.reason)}.')}", mark="bad")
+    return line(
+        wording.clean(manifest.id),
+        wording.clean(check.case),
+        wording.clean(check.output),
+        number(wording.count(check.batch), check.batch),
+        *(_difference(value) for value in (check.max_abs, check.max_rel)),
+        _places(check.max_ulp),
+        number(wording.NOTHING if check.top1 is None else wording.share(check.top1), check.top1),
+        number(wording.NOTHING if check.worst_row is None else str(check.worst_row), check.worst_row),
+        f"{wording.criterion(tolerance)} {source}",
+        verdict,
+    )
+
+
+def _places(value: float | None) -> Value:
+    return number(wording.count(round(value)), value) if value is not None and value < 1e5 else _difference(value)
+
+
+def _difference(value: float | None) -> Value:
+    return number(wording.NOTHING if value is None else wording.difference(value), value)
