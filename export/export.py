@@ -120,7 +120,7 @@ def _export_all(
 
 def matrix(selection: Selection) -> Iterator[Wanted]:
     """The cells that exist and pass the filters."""
-    for model in filter(selection.wants_model, MODELS.names):
+    for model in selection.models_to_make():
         builds = MODELS.load(model).builds
         for name in filter(selection.wants_format, FORMATS.names):
             for framework, source in FORMATS.load(name).sources.items():

@@ -51,7 +51,7 @@ def train(
     """Train every selected model from each seed; the twins' proof says whether they are equal. `fresh`: go on with nothing."""
     records: list[TrainingRecord] = []
     proofs: list[TwinProof] = []
-    for name in filter(selection.wants_model, MODELS.names):
+    for name in selection.models_to_make():
         training = _Training(name, selection, workspace, console)
         proofs.append(training.run(epochs, tuple(seeds), fresh=fresh))
         records += read_records(workspace.checkpoint(name))
@@ -64,7 +64,9 @@ class _Training:
     def __init__(self, name: str, selection: Selection, workspace: Workspace, console: Console) -> None:
         self._name, self._workspace, self._console = name, workspace, console
         self._folder, self._curves = workspace.checkpoint(name), workspace.training / "tensorboard" / name
-        self._frameworks = [f for f in MODELS.load(name).builds if installed(DISTRIBUTIONS[f])]
+        spec = MODELS.load(name)
+        self._trains = spec.dataset is not None
+        self._frameworks = [f for f in spec.builds if installed(DISTRIBUTIONS[f])]
         self._wanted = [f for f in self._frameworks if selection.wants_framework(f)]
         if not self._wanted:
             raise MissingToolError(
@@ -87,6 +89,7 @@ class _Training:
             weights_from=self._wanted[0],
             weights_sha256=artifacts.digest(self._folder / "weights.safetensors"),
             parity=prove_twins(self._folder, self._frameworks),
+            trained=self._trains,
         )
         storage.write(self._folder / PROOF, proof)
         return proof
@@ -108,7 +111,7 @@ class _Training:
 
     def _work(self, framework: Framework, plan: TrainingPlan) -> None:
         name, folder = self._name, self._folder
-        epochs = plan.epochs if framework in self._wanted else 0
+        epochs = plan.epochs if framework in self._wanted and self._trains else 0
         arguments = ["--model", name, "--framework", framework, "--first", self._wanted[0], "--checkpoint", str(folder)]
         arguments += ["--curves", str(self._curves), "--epochs", str(epochs), "--seeds", *map(str, plan.seeds)]
         with self._console.bar(f"{name}: {framework}", epochs * len(plan.seeds)) as bar:

@@ -50,6 +50,7 @@ class Training:
     def __init__(self, name: str, framework: Framework, spec: ModelSpec, trainers: Any, checkpoint: Path, curves: Path) -> None:
         self._name, self._framework, self._spec, self._trainers = name, framework, spec, trainers
         self._checkpoint, self._curves = checkpoint, curves
+        assert spec.dataset is not None, "a model without data is not trained"
         self._data: Dataset = spec.dataset()
 
     def run(self, seed: int, count: int, initial_from: Framework, on_epoch: Callable[[Progress], None]) -> TrainingRecord:

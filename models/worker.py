@@ -32,9 +32,13 @@ def main() -> None:
     args = parser.parse_args()
     spec = MODELS.load(args.model)
     try:
+        framework = load_module(f"models.frameworks.{args.framework}")
         if args.epochs:
             _train(spec, args)
-        _answer(spec, load_module(f"models.frameworks.{args.framework}"), args)
+        elif spec.dataset is None and args.framework == args.first:
+            samples, _ = spec.evaluation()
+            weight_files.save(args.checkpoint / "weights.safetensors", framework.initialise(spec, samples, args.seeds[0]))
+        _answer(spec, framework, args)
     except ServeoffError as error:
         sys.exit(f"{error.message}\n{error.hint}")
 
@@ -61,9 +65,8 @@ def _answer(spec: ModelSpec, framework: Any, args: argparse.Namespace) -> None:
     import numpy as np
 
     model = framework.build(spec, weight_files.load(args.checkpoint / "weights.safetensors"))
-    data = spec.dataset()
     folder = args.checkpoint / f"reference-{args.framework}"
-    cases: dict[str, tuple[Tensors, Any]] = {"samples": (data.eval_inputs, data.eval_labels)}
+    cases: dict[str, tuple[Tensors, Any]] = {"samples": spec.evaluation()}
     for name, inputs in spec.edge_inputs().items():
         rows = len(next(iter(inputs.values())))
         cases[re.sub(r"\W+", "-", name)] = (inputs, np.full(rows, -1))

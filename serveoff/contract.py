@@ -8,6 +8,7 @@ Units stand in the names (`_s` seconds, `_us` microseconds, `_bytes`, `_rps` req
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from typing import Literal
 
@@ -162,6 +163,8 @@ class TwinProof(Struct, frozen=True, kw_only=True):
     weights_sha256: str
     parity: Parity | None
     """None when the model is built in one framework only."""
+    trained: bool = True
+    """False for weights that were drawn from the seed: there is nothing to train on."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -200,6 +203,11 @@ class Manifest(Struct, frozen=True, kw_only=True):
     def served_tolerance(self) -> Tolerance:
         """What a server's answers may differ from `reference.npz`."""
         return self.served or self.parity.tolerance
+
+    @property
+    def served_name(self) -> str:
+        """What servers call the model: `@` and its like are special in URLs, archives or metrics."""
+        return re.sub(r"\W", "_", self.model, flags=re.ASCII)
 
 
 class ExportFailure(Struct, frozen=True, kw_only=True):

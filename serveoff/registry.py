@@ -74,7 +74,31 @@ class Registry(Generic[T]):
         return {name: self.load(name) for name in self.names}
 
 
-MODELS: Registry[ModelSpec] = Registry("model", "models.zoo", "MODEL")
+class Models(Registry["ModelSpec"]):
+    """The models; `NAME@SIZE` is one of them at another size than its default."""
+
+    def load(self, name: str) -> ModelSpec:
+        """Raises UsageError for an unknown name, and for a size that the model does not have."""
+        plain, at, size = name.partition("@")
+        spec = super().load(plain)
+        if not at:
+            return spec
+        if spec.sizes is None:
+            raise UsageError(f"{plain} comes in one size, not {name!r}", hint=f"name it {plain}")
+        sizes = spec.sizes
+        if not (size.isascii() and size.isdigit() and sizes.smallest <= int(size) <= sizes.largest):
+            raise UsageError(f"{name!r} is no size of {plain}", hint=f"its size is the {sizes.what}: {sizes.smallest} to {sizes.largest}")
+        return sizes.at(int(size))
+
+    def proper(self, name: str) -> str:
+        """The one name of a model: without its size where that is the default. Raises UsageError as `load` does."""
+        self.load(name)
+        plain, _, size = name.partition("@")
+        sizes = super().load(plain).sizes
+        return plain if not size or sizes is None or int(size) == sizes.default else f"{plain}@{int(size)}"
+
+
+MODELS = Models("model", "models.zoo", "MODEL")
 FORMATS: Registry[Format] = Registry("format", "export.formats", "FORMAT")
 RUNTIMES: Registry[Runtime] = Registry("runtime", "serving.embedded.runtimes", "RUNTIME")
 SERVERS: Registry[Server] = Registry("server", "serving.servers", "SERVER")

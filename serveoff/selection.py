@@ -1,4 +1,4 @@
-"""What part of the matrix a command works on. An empty filter means everything, in an export the default; `all` means all there is."""
+"""What part of the matrix a command works on. An empty filter means everything, to make something the default; `all` means all there is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Selection:
         precisions = sorted({p for f in FORMATS.all().values() for p in f.precisions}) if self.precisions else []
         protocols = [*PROTOCOLS.names, *{n.rpartition("_")[2] for n in PROTOCOLS.names}]
         for kind, asked, known in (
-            ("model", self.models, MODELS.names),
+            ("model", [name.partition("@")[0] for name in self.models], MODELS.names),
             ("framework", self.frameworks, list(get_args(Framework))),
             ("format", self.formats, FORMATS.names),
             ("precision", self.precisions, precisions),
@@ -45,6 +45,13 @@ class Selection:
 
     def wants_model(self, name: str) -> bool:
         return _wanted(self.models, name)
+
+    def models_to_make(self) -> list[str]:
+        """What is trained and exported: the models that are named; without a name, the default ones."""
+        named = [name for name in self.models if name != ALL]
+        if ALL in self.models:
+            return [*MODELS.names, *(name for name in named if name not in MODELS.names)]
+        return named or [name for name, spec in MODELS.all().items() if spec.default]
 
     def wants_framework(self, name: str) -> bool:
         return _wanted(self.frameworks, name)

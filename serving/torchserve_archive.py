@@ -35,7 +35,7 @@ def write(artifact: Artifact, path: Path) -> None:
         "runtime": "python",
         "archiverVersion": "0.12.0",
         "model": {
-            "modelName": manifest.model,
+            "modelName": manifest.served_name,
             "serializedFile": manifest.serve_file,
             "handler": _HANDLER.name,
             "modelVersion": f"{manifest.version}.0",

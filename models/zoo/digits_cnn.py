@@ -89,4 +89,5 @@ MODEL = ModelSpec(
     builds={"pytorch": build_pytorch, "keras": build_keras},
     dataset=dataset,
     edge_inputs=edge_inputs,
+    default=True,
 )

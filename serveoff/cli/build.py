@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from serveoff.contract import TensorSpec
 from serveoff.errors import GateError
@@ -19,19 +20,30 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
-def models(context: typer.Context) -> None:
-    """The models, and what can be made of them."""
-    rows = [
+def models(
+    context: typer.Context,
+    what: Annotated[Literal["list"], typer.Argument(metavar="[list]", help="There is nothing else to do with them.")] = "list",  # noqa: ARG001
+) -> None:
+    """The models, and what can be made of them.
+
+    Parameters and MACs (multiply-accumulates for one row) are PyTorch's count of its build.
+    """
+    shared = settings(context)
+    counted = load_module("models.facts").facts(MODELS.names, shared.workspace)
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "summary": spec.summary,
+            "size": f"{spec.sizes.default}: {spec.sizes.what}" if spec.sizes else "-",
+            "parameters": counted[name].parameters if name in counted else None,
+            "macs": counted[name].macs if name in counted else None,
             "inputs": [_tensor(t) for t in spec.inputs],
             "outputs": [_tensor(t) for t in spec.outputs],
             "frameworks": list(spec.builds),
         }
         for name, spec in MODELS.all().items()
     ]
-    formats = [
+    formats: list[dict[str, Any]] = [
         {
             "name": name,
             "sources": list(kind.sources),
@@ -44,15 +56,15 @@ def models(context: typer.Context) -> None:
 
     def tables() -> Any:
         shown = [
-            table("Models", "model", "what", "inputs", "outputs", "frameworks"),
+            table("Models", "model", "what", "@SIZE", ">parameters", ">MACs", "inputs", "outputs", "frameworks"),
             table("Formats", "format", "from", "exported", "precisions", "servers"),
         ]
         for target, entries in zip(shown, (rows, formats), strict=True):
             for entry in entries:
-                target.add_row(*(value if isinstance(value, str) else ", ".join(value) for value in entry.values()))
+                target.add_row(*map(_shown, entry.values()))
         return shown
 
-    settings(context).emit({"models": rows, "formats": formats}, tables)
+    shared.emit({"models": rows, "formats": formats}, tables)
 
 
 def export(
@@ -100,3 +112,9 @@ def export(
 
 def _tensor(spec: TensorSpec) -> str:
     return f"{spec.name} {spec.dtype}[{', '.join('batch' if d is None else str(d) for d in spec.shape)}]"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value is None else escape(value if isinstance(value, str) else ", ".join(value))

@@ -18,13 +18,15 @@ from typer.core import TyperGroup
 
 from serveoff.console import Console
 from serveoff.errors import InputError, UsageError
-from serveoff.registry import suggestion
+from serveoff.registry import MODELS, suggestion
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
 _WIDE = 160
 
-Models = Annotated[list[str] | None, typer.Option("--model", help="Only this model (repeatable).")]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", help="Only this model, NAME or NAME@SIZE; all: every one there is (repeatable).")
+]
 Frameworks = Annotated[list[str] | None, typer.Option("--framework", help="Only this source framework: pytorch, keras (repeatable).")]
 Formats = Annotated[list[str] | None, typer.Option("--format", help="Only this format; all: every one there is (repeatable).")]
 Precisions = Annotated[list[str] | None, typer.Option("--precision", help="Only this precision; all: every one there is (repeatable).")]
@@ -75,7 +77,8 @@ def settings(context: typer.Context) -> Settings:
 
 def select(**filters: list[str] | None) -> Selection:
     """A checked selection from a command's filters. Raises UsageError for an unknown name."""
-    selection = Selection(**{name: tuple(values or ()) for name, values in filters.items()})
+    models = tuple(MODELS.proper(name) if "@" in name else name for name in filters.pop("models", None) or ())
+    selection = Selection(models=models, **{name: tuple(values or ()) for name, values in filters.items()})
     selection.check()
     return selection
 

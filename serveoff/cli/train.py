@@ -52,9 +52,10 @@ def _twins(proofs: Sequence[TwinProof]) -> Table:
     equal = table("Twins", "model", "weights from", ">max abs difference", ">allowed", "verdict")
     for proof in proofs:
         gate = proof.parity
+        weights = proof.weights_from if proof.trained else f"{proof.weights_from}, drawn and not trained"
         if gate is None:
-            equal.add_row(proof.model, proof.weights_from, "-", "-", "one framework only")
+            equal.add_row(proof.model, weights, "-", "-", "one framework only")
             continue
         allowed = f"{gate.tolerance.atol:g} + {gate.tolerance.rtol:g}*|x|"
-        equal.add_row(proof.model, proof.weights_from, f"{gate.max_abs:.2e}", allowed, "equal" if gate.passed else gate.reason)
+        equal.add_row(proof.model, weights, f"{gate.max_abs:.2e}", allowed, "equal" if gate.passed else gate.reason)
     return equal

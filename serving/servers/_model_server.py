@@ -17,7 +17,7 @@ def arguments(manifest: Manifest, threads: int) -> tuple[str, ...]:
     return (
         "--port={port.grpc}",
         "--rest_api_port={port.rest}",
-        f"--model_name={manifest.model}",
+        f"--model_name={manifest.served_name}",
         "--model_base_path={mount.models}",
         f"--tensorflow_session_parallelism={threads}",
         "--monitoring_config_file={file.monitoring.config}",
@@ -27,12 +27,12 @@ def arguments(manifest: Manifest, threads: int) -> tuple[str, ...]:
 
 def mounts(manifest: Manifest, models: Path) -> dict[str, Mount]:
     """`models` holds the version folders."""
-    return {"models": Mount(host_path=str(models), container_path=f"/models/{manifest.model}")}
+    return {"models": Mount(host_path=str(models), container_path=f"/models/{manifest.served_name}")}
 
 
 def readiness(manifest: Manifest) -> Readiness:
     # The state in full: the status of a version that failed may say UNAVAILABLE.
-    return Readiness(port="rest", path=f"/v1/models/{manifest.model}", contains='"state": "AVAILABLE"')
+    return Readiness(port="rest", path=f"/v1/models/{manifest.served_name}", contains='"state": "AVAILABLE"')
 
 
 def times(metrics: Metrics, endpoint: Endpoint) -> Times:

@@ -45,7 +45,7 @@ class Embedded:
         return LaunchSpec(
             server="embedded",
             artifact_id=manifest.id,
-            model_name=manifest.model,
+            model_name=manifest.served_name,
             module=None if image else "serving.embedded",
             image=image,
             entrypoint="serveoff-model-server" if image else None,

@@ -54,7 +54,7 @@ class TfServing:
         return LaunchSpec(
             server="tfserving",
             artifact_id=manifest.id,
-            model_name=manifest.model,
+            model_name=manifest.served_name,
             binary=program,
             image=image,
             entrypoint=PROGRAM if image else None,  # the image's own script does not pass signals on

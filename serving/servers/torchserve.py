@@ -69,7 +69,7 @@ class TorchServe:
             raise MissingToolError(f"the image {IMAGE} has no onnxruntime", hint="name one that has: SERVEOFF_TORCHSERVE_IMAGE")
         if image == IMAGE and artifact.manifest.format in ("aotinductor", "pt2"):
             raise MissingToolError(f"PyTorch 2.4 in the image {IMAGE} cannot read it", hint="name a newer one: SERVEOFF_TORCHSERVE_IMAGE")
-        name = artifact.manifest.model
+        name = artifact.manifest.served_name
         store = work / "store"
         archive = store / f"{name}.mar"
         torchserve_archive.write(artifact, archive)
@@ -133,7 +133,7 @@ def _host_argv() -> tuple[str, ...]:
 
 
 def _properties(artifact: Artifact) -> str:
-    name = artifact.manifest.model
+    name = artifact.manifest.served_name
     model = {
         "defaultVersion": True,
         "marName": f"{name}.mar",

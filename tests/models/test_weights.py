@@ -45,6 +45,43 @@ def test_keras_axes_there_and_back() -> None:
     assert all(np.array_equal(back[name], given[name]) for name in given)
 
 
+def test_an_lstm_has_one_bias_and_a_depthwise_kernel_other_axes() -> None:
+    class LSTM(SimpleNamespace):
+        pass
+
+    class DepthwiseConv2D(SimpleNamespace):
+        pass
+
+    rng = np.random.default_rng(0)
+    lstm = LSTM(
+        name="lstm",
+        weights=[Variable("kernel", np.zeros((3, 8))), Variable("recurrent_kernel", np.zeros((2, 8))), Variable("bias", np.zeros(8))],
+    )
+    depthwise = DepthwiseConv2D(name="dw", weights=[Variable("kernel", np.zeros((5, 3, 4, 1)))])
+    norm = SimpleNamespace(name="norm", weights=[Variable("gamma", np.zeros(4)), Variable("moving_variance", np.zeros(4))])
+    shapes = {"lstm.weight_ih_l0": (8, 3), "lstm.weight_hh_l0": (8, 2), "lstm.bias_ih_l0": (8,), "dw.weight": (4, 1, 5, 3)}
+    given = {name: rng.normal(size=shape) for name, shape in {**shapes, "norm.weight": (4,), "norm.running_var": (4,)}.items()}
+    model = SimpleNamespace(layers=[lstm, depthwise, norm])
+    weights.into_keras(model, given)
+    assert depthwise.weights[0].value[4, 2, 3, 0] == given["dw.weight"][3, 0, 4, 2]
+    back = weights.from_keras(model)
+    assert back.keys() == given.keys()
+    assert all(np.array_equal(back[name], given[name]) for name in given)
+
+
+@pytest.mark.integration
+def test_pytorchs_two_biases_travel_as_their_sum() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.LSTM(3, 2))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    weights.into_pytorch(model, weights.from_pytorch(model))
+    after = model.state_dict()
+    assert torch.equal(after["0.bias_ih_l0"], before["0.bias_ih_l0"] + before["0.bias_hh_l0"])
+    assert not after["0.bias_hh_l0"].any()
+
+
 def test_weights_of_another_model_are_refused() -> None:
     with pytest.raises(InputError, match=r"do not have the same layers: conv\.bias, dense\.weight, head\.weight"):
         weights.into_keras(keras_like(), {"conv.weight": np.zeros((4, 1, 3, 2)), "head.weight": np.zeros((2, 2))})

@@ -74,9 +74,12 @@ def test_an_unknown_option_is_a_usage_error(serveoff: Command, tmp_path: Path) -
 
 
 def test_json_may_stand_anywhere(serveoff: Command, tmp_path: Path) -> None:
-    after, before = serveoff("models", "--json", workspace=tmp_path), serveoff("--json", "models", workspace=tmp_path)
+    after, before = serveoff("models", "list", "--json", workspace=tmp_path), serveoff("--json", "models", workspace=tmp_path)
     assert after.stdout == before.stdout
-    assert "digits_cnn" in {m["name"] for m in json.loads(after.stdout)["models"]}
+    shown = {m["name"]: m for m in json.loads(after.stdout)["models"]}
+    assert shown["resnet50"]["parameters"] == 25_557_032, "as published"
+    assert shown["resnet50"]["macs"] == pytest.approx(4.09e9, rel=1e-3)
+    assert shown["ncf"]["inputs"] == ["user int64[batch]", "item int64[batch]"]
 
 
 def test_the_configuration_file_says_the_same_as_options(serveoff: Command, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from serveoff.contract import SIGNATURE
@@ -34,8 +35,12 @@ def test_model_contract(name: str) -> None:
     spec = MODELS.load(name)
     assert isinstance(spec, ModelSpec)
     assert spec.builds
-    data = spec.dataset()
-    for tensors in (data.train_inputs, data.eval_inputs, *spec.edge_inputs().values()):
+    assert (spec.dataset is None) != (spec.samples is None), "a data set, or samples"
+    trained = [spec.dataset().train_inputs] if spec.dataset else []
+    samples, labels = spec.evaluation()
+    assert len(labels) >= 64
+    assert len(np.unique(np.concatenate([v.reshape(len(labels), -1) for v in samples.values()], 1), axis=0)) == len(labels), "no two alike"
+    for tensors in (*trained, samples, *spec.edge_inputs().values()):
         for t in spec.inputs:
             assert str(tensors[t.name].dtype) == t.dtype
             assert tensors[t.name].shape[1:] == t.shape[1:]
