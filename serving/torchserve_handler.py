@@ -102,7 +102,7 @@ def load_pt2(path: str, inputs: list[str], outputs: list[str], threads: int) -> 
         compiled = any("/data/aotinductor/" in name for name in archive.namelist())
     if not compiled:
         return run_torch(torch.export.load(path).module(check_guards=False).forward, inputs, outputs)
-    loader: Any = torch._inductor.aoti_load_package(path).loader
+    loader: Any = torch._C._aoti.AOTIModelPackageLoader(path, "model", False, 1, -1)  # `aoti_load_package` imports the whole compiler
     return run_torch(lambda *tensors: loader.boxed_run(list(tensors)), inputs, outputs)
 
 
