@@ -195,6 +195,8 @@ class Bench:
             self._rest(server, name, summary.BATCHING_CONCURRENCY)
             self._h2load(server, self.payloads.grpc, {summary.grpc_cell(name, summary.BATCHING_CONCURRENCY): summary.BATCHING_CONCURRENCY})
             server.pause()
+        if summary.FLOOR not in {cell.name for cell in self._cells}:
+            self._in_process(summary.FLOOR, self._artifact.version_dir, self.payloads.digit)
         self._in_process(summary.BATCH_FLOOR, self._artifact.version_dir, self.payloads.digits)
 
     def _rival(self, name: str) -> None:

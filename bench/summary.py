@@ -75,6 +75,15 @@ def goals(samples: Samples, rivals: Sequence[str]) -> list[Goal]:
     return found
 
 
+def row_costs(samples: Samples) -> str:
+    """What batching wins in the model itself; empty where it was not measured. In the server a call saved is more than that."""
+    if FLOOR not in samples or BATCH_FLOOR not in samples:
+        return ""
+    alone, together = _p50(samples, FLOOR), [p50_us / BATCHING_CONCURRENCY for p50_us in _p50(samples, BATCH_FLOOR)]
+    rows = f"a row of a batch of {BATCHING_CONCURRENCY} {_spread(figure(together), 'us')}"
+    return f"in process: a row alone {_spread(figure(alone), 'us')}, {rows}"
+
+
 def as_json(samples: Samples, made: Sequence[Goal]) -> dict[str, Any]:
     return {
         "schema": 1,
@@ -103,6 +112,8 @@ def show(samples: Samples, made: Sequence[Goal], settings: Mapping[str, str], re
     if OURS in reply_bytes:
         sizes = f"{sent.rows.stat().st_size} bytes sent, {reply_bytes[OURS]} back"
         console.print(f"serveoff: one thread a call, batching off; REST {sizes}; gRPC {sent.grpc.stat().st_size} sent", highlight=False)
+    if costs := row_costs(samples):
+        console.print(costs, highlight=False)
     if made:
         console.print(_goals(made))
 

@@ -27,6 +27,9 @@ DEFAULT_SIGNATURE = "serving_default"
 INLINE_BELOW_S = 0.0005
 """Calls shorter than this run on the event loop: a hop to a thread and back costs 100 us or more, and others wait no longer than this."""
 
+INLINE_BATCH_BELOW_S = 0.001
+"""The same for a batch, which is several calls: a limit that batches pass back and forth costs more than either way."""
+
 _NAMES = {np.dtype(name): name for name in get_args(DType) if name != "string"}
 """numpy computes a dtype's name anew each time, which takes longer than the rest of the check."""
 
@@ -43,6 +46,7 @@ _PATIENCE = 3
 class Pace:
     """Learns up to which input size calls are quick. Only sizes seen to be quick count; anything larger goes to a thread."""
 
+    limit_s: float = INLINE_BELOW_S
     quick_bytes: int = -1
     strikes: int = 0
     learns_from: float = 0.0
@@ -52,7 +56,7 @@ class Pace:
 
     def was_here(self, size_bytes: int, spent: Spent) -> None:
         """After a call on the event loop. Too many long ones in a row end the belief, for a while."""
-        if spent.is_short:
+        if spent.is_below(self.limit_s):
             self.strikes = 0
             return
         self.strikes += 1
@@ -60,7 +64,7 @@ class Pace:
             self.quick_bytes, self.strikes, self.learns_from = size_bytes - 1, 0, time.monotonic() + _BAN_S
 
     def was_in_thread(self, size_bytes: int, spent: Spent) -> None:
-        if spent.is_short and size_bytes > self.quick_bytes and time.monotonic() >= self.learns_from:
+        if spent.is_below(self.limit_s) and size_bytes > self.quick_bytes and time.monotonic() >= self.learns_from:
             self.quick_bytes = size_bytes
 
 
@@ -73,9 +77,8 @@ class Spent:
         self._cpu = time.thread_time()
         self._clock = time.perf_counter()
 
-    @property
-    def is_short(self) -> bool:
-        return time.thread_time() - self._cpu < INLINE_BELOW_S and time.perf_counter() - self._clock < _NEVER_INLINE_S
+    def is_below(self, limit_s: float) -> bool:
+        return time.thread_time() - self._cpu < limit_s and time.perf_counter() - self._clock < _NEVER_INLINE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ class Servable:
         return outputs
 
     async def _run_alone(self, signature: str, inputs: Tensors) -> Tensors:
-        pace = self._paces.setdefault(signature, Pace())
+        pace = self._paces.setdefault(signature, Pace(INLINE_BATCH_BELOW_S))
         size = sum(array.nbytes for array in inputs.values())
         if pace.quick(size):
             return self._run_on_loop(signature, inputs, pace, size)
