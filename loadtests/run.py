@@ -15,6 +15,7 @@ from serveoff.contract import Parity, TrainingRecord, TwinProof
 from serveoff.errors import NotReadyError
 from serveoff.results import Cell, Floor, LoadPlan, RunResult
 from serveoff.selection import Selection
+from serveoff.training import ThroughputResult
 from serveoff.workspace import Workspace
 
 from . import candidates, cpu_sets, distributed, floor, measure, payloads, resume, rounds
@@ -81,6 +82,7 @@ class _Writer:
         self._skips = candidates.skips(workspace, selection)
         checkpoints = workspace.root / "checkpoints"
         self._training = tuple(storage.read(path, TrainingRecord) for path in sorted(checkpoints.glob("*/training-*.json")))
+        self._throughput = storage.read(workspace.throughput, ThroughputResult) if workspace.throughput.exists() else None
         self._twins = tuple(storage.read(path, TwinProof) for path in sorted(checkpoints.glob("*/twin.json")))
 
     def add(self, done: Cell) -> None:
@@ -103,6 +105,7 @@ class _Writer:
             planned_rows=self._wanted.rows,
             cpu_sets=self.cpu_sets,
             floors=self.floors,
+            throughput=self._throughput,
         )
         storage.write(self._directory / RESULT, result)
 

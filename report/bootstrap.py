@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from .percentiles import P50, P90, P99, P999
-from .rounds import FEWEST, Round
+from .rounds import FEWEST, Drawn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,7 @@ class Units:
         return int(self.round_of[-1]) + 1
 
 
-def units(rounds: Sequence[Round]) -> Units:
+def units(rounds: Sequence[Drawn]) -> Units:
     import numpy as np
 
     blocks = [(number, block) for number, r in enumerate(rounds) for block in r.blocks]
@@ -116,7 +116,7 @@ def units(rounds: Sequence[Round]) -> Units:
     )
 
 
-def _capacity(of: Round) -> float:
+def _capacity(of: Drawn) -> float:
     return math.nan if of.capacity_rps is None else of.capacity_rps
 
 
@@ -140,7 +140,7 @@ def figures(of: Units, metric: Metric, weights: Floats) -> Floats:
     return result
 
 
-def interval(rounds: Sequence[Round], metric: Metric) -> Range | None:
+def interval(rounds: Sequence[Drawn], metric: Metric) -> Range | None:
     """The interval of a row's figure; None with too few rounds or without a reply."""
     import numpy as np
 
@@ -153,7 +153,7 @@ def interval(rounds: Sequence[Round], metric: Metric) -> Range | None:
     return _range(math.log(value), _error(of, metric, np.random.default_rng(_SEED)), of.rounds - 1)
 
 
-def ratio(baseline: Sequence[Round], candidate: Sequence[Round], metric: Metric, *, paired: bool) -> Ratio | None:
+def ratio(baseline: Sequence[Drawn], candidate: Sequence[Drawn], metric: Metric, *, paired: bool) -> Ratio | None:
     """Candidate over baseline: over the rounds that both have when `paired`, else over all of each. None with too few rounds."""
     import numpy as np
     from scipy.special import stdtr
@@ -178,7 +178,7 @@ def ratio(baseline: Sequence[Round], candidate: Sequence[Round], metric: Metric,
     return Ratio(value, _range(centre, error, freedom), p, min(a.rounds, b.rounds), paired)
 
 
-def point(baseline: Sequence[Round], candidate: Sequence[Round], metric: Metric) -> float | None:
+def point(baseline: Sequence[Drawn], candidate: Sequence[Drawn], metric: Metric) -> float | None:
     """The bare ratio, whatever the number of rounds; None where a side has no reply."""
     import numpy as np
 

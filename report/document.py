@@ -58,7 +58,7 @@ def document(result: RunResult) -> Document:
         caveats=(*_unfinished(result), *caveats(found)),
         sections=tuple(Section(group, measured(group)) for group in found),
         skipped=background.skipped(result),
-        training=training.tables(weights.training(result)),
+        training=training.tables(weights.training(result), result.throughput),
         background=(
             background.exports(result),
             background.twins(result),

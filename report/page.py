@@ -8,9 +8,8 @@ from pathlib import Path
 
 from serveoff.results import RunResult
 
-from . import weights, wording
+from . import training, weights, wording
 from .document import Document
-from .plots.curves import curves_figures
 from .plots.distribution import distribution_figure
 from .plots.figure import Figure, looks
 from .plots.seconds import seconds_figure
@@ -30,7 +29,7 @@ def page(document: Document, result: RunResult) -> str:
         title=wording.clean(result.run_id),
         throughput=throughput_figures(groups, styles),
         sections=[(section, [f for f in drawn if f is not None]) for section, drawn in zip(document.sections, figures, strict=True)],
-        training_figures=curves_figures(weights.training(result)),
+        training_figures=training.figures(weights.training(result), result.throughput),
     )
 
 

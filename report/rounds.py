@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from serveoff.results import Cell, Measurement, ServerSide, Usage
 
@@ -30,6 +31,19 @@ class Block:
     replies: float
     errors: int
     latency: Distribution
+
+
+class Drawn(Protocol):
+    """What the bootstrap and the verdicts need of a round. Rows of one run are paired by `number`."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def latency(self) -> Distribution: ...
+    @property
+    def blocks(self) -> tuple[Block, ...]: ...
+    @property
+    def capacity_rps(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from .bootstrap import CAPACITY, METRICS, THROUGHPUT, Metric, Ratio, point, ratio
 from .percentiles import merge, minimum_samples
-from .rounds import FEWEST, Round
+from .rounds import FEWEST, Drawn
 
 Word = Literal["faster", "slower", "no difference shown", "not judged"]
 WRONG_AT_MOST = 0.05
@@ -31,7 +31,7 @@ def primary(profile: str, open_loop: bool) -> Metric:
     return METRICS["p99"] if open_loop else THROUGHPUT
 
 
-def compare(baseline: Sequence[Round], candidate: Sequence[Round], metric: Metric, *, paired: bool) -> Comparison:
+def compare(baseline: Sequence[Drawn], candidate: Sequence[Drawn], metric: Metric, *, paired: bool) -> Comparison:
     """Candidate against baseline; `paired` when their rounds are of one run, taken in turns."""
     value = point(baseline, candidate, metric)
     if value is None:
@@ -71,7 +71,7 @@ def _word(comparison: Comparison) -> Word:
     return "faster" if (value > 1) == comparison.metric.more_is_better else "slower"
 
 
-def _few(baseline: Sequence[Round], candidate: Sequence[Round], metric: Metric) -> str:
+def _few(baseline: Sequence[Drawn], candidate: Sequence[Drawn], metric: Metric) -> str:
     if metric.quantile is None:
         return ""
     least = min(merge(r.latency for r in side).n for side in (baseline, candidate))

@@ -82,6 +82,8 @@ class ModelSpec:
     sizes: Sizes | None = None
     default: bool = False
     """Trained and exported where no model is named."""
+    trained_as: Callable[[], ModelSpec] | None = None
+    """The form that is trained, where it is another one: the same layers, and scores first among its outputs."""
 
     def evaluation(self) -> tuple[Tensors, Array]:
         """The load's samples, and their labels: -1 where there are none (int64, [rows])."""

@@ -133,6 +133,20 @@ def _resident(pid: int) -> int:
     return total
 
 
+def attached(argv: Sequence[str], *, env: Mapping[str, str], log: Path, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start `argv`; it dies with us. Its output goes to `log`, and it inherits the files `pass_fds`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as sink:
+        return subprocess.Popen(
+            [sys.executable, "-I", _GUARD, str(os.getpid()), *argv],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
+        )
+
+
 def _copy(output: IO[str], log: Path, tail: deque[str], on_line: Callable[[str], None] | None) -> None:
     with output, log.open("w", encoding="utf-8", buffering=1) as sink:
         for line in output:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from serveoff.contract import HostFacts, Manifest, Parity, Skip, Struct, Target, TrainingRecord, TwinProof
+from serveoff.training import ThroughputResult
 
 ErrorClass = Literal["client's fault", "overload", "server fault", "timeout", "refused", "connection lost", "wrong answer"]
 """What a failed request means. `refused`: nobody took the connection; `connection lost`: it ended before the whole reply was there."""
@@ -252,3 +253,5 @@ class RunResult(Struct, frozen=True, kw_only=True):
     cpu_sets: str = ""
     """How the cores were divided, or why they were not, in words."""
     floors: tuple[Floor, ...] = ()
+    throughput: ThroughputResult | None = None
+    """Of training, where it was measured in this workspace."""

@@ -1,7 +1,7 @@
 """Where things lie on disk. `SERVEOFF_WORKSPACE` moves the whole; the default is `workspace/` in the current directory.
 
 checkpoints/MODEL/      training-FRAMEWORK-SEED.json, weights.safetensors, twin.json (written last), reference-FRAMEWORK/CASE.npz
-training/               report.html, tensorboard/MODEL/FRAMEWORK-SEED/
+training/               report.html, throughput.json, tensorboard/MODEL/FRAMEWORK-SEED/
 artifacts/ARTIFACT_ID/  manifest.json (written last), serve/<version>/..., reference.npz, command.sh, export.log
 targets/TARGET_ID/      target.json, launch.json, log.txt, and the files the server was given
 runs/RUN_ID/            intent.json (what was to be measured), run.json, report.html, report.md, raw records and Locust logs
@@ -29,6 +29,10 @@ class Workspace:
     @property
     def training(self) -> Path:
         return self.root / "training"
+
+    @property
+    def throughput(self) -> Path:
+        return self.training / "throughput.json"
 
     @property
     def artifacts(self) -> Path:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
+import msgspec
 import typer
 from rich.table import Table
 
 from serveoff.contract import TwinProof
-from serveoff.errors import GateError
+from serveoff.errors import GateError, InputError, UsageError
+from serveoff.host import cores
 from serveoff.registry import load_module
 from serveoff.running import at_work
+from serveoff.training import ThroughputResult
 
-from .settings import Frameworks, Models, select, settings, table, terminal
+from .settings import Frameworks, Models, Settings, select, settings, table, terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -27,12 +31,37 @@ def train(
     seeds: int = typer.Option(1, min=1, help="How many trainings; from three on, the accuracies carry intervals."),
     seed: int = typer.Option(0, min=0, help="The first seed: of the initial weights and of the order of the batches."),
     fresh: bool = typer.Option(False, "--fresh", help="Begin anew, also where an interrupted training could go on."),
+    throughput: bool = typer.Option(False, "--throughput", help="Instead: how fast each framework trains, on synthetic data."),
+    batch: Annotated[int | None, typer.Option(min=1, help="--throughput: rows of a batch.", show_default="by model")] = None,
+    rounds: int = typer.Option(5, min=1, help="--throughput: how often the frameworks take turns; from three on there are intervals."),
+    threads: Annotated[int | None, typer.Option(min=1, help="--throughput: cores that each may use.", show_default="all")] = None,
+    device: Annotated[Literal["cpu", "gpu"], typer.Option(help="--throughput: where.")] = "cpu",
+    torch_compile: bool = typer.Option(False, "--torch-compile", help="--throughput: PyTorch compiled, instead of eager."),
+    keras_jit: Annotated[
+        Literal["auto", "on", "off"], typer.Option(help="--throughput: Keras with XLA; auto is what Keras chooses.")
+    ] = "auto",
+    timeout_s: float = typer.Option(300, min=1, help="--throughput: seconds that a model may take to compile, or a turn."),
 ) -> None:
-    """Train in both frameworks, and prove the twins equal.
+    """Train in both frameworks, and prove the twins equal; or measure how fast they train.
 
     Both start from the same weights and see the same batches. Twins: one architecture with one set of weights, built in each framework.
     """
     shared = settings(context)
+    _require_fitting(context, throughput=throughput)
+    if throughput:
+        stage = load_module("models.throughput")
+        plan = stage.Plan(
+            models=tuple(model or stage.MODELS_MEASURED),
+            batch=batch,
+            rounds=rounds,
+            threads=min(threads or cores(), cores()),
+            seed=seed,
+            timeout_s=timeout_s,
+            options=load_module("models.steps").Options(device=device, torch_compile=torch_compile, keras_jit=keras_jit),
+        )
+        select(models=list(plan.models))
+        _throughput(shared, stage, plan)
+        return
     selection = select(models=model, frameworks=framework)
     stage = load_module("models.train")
     with at_work(shared.workspace, "train"):
@@ -41,11 +70,36 @@ def train(
     report = load_module("report.training")
     shared.emit({"training": records, "twins": twins}, lambda: _twins(twins))
     if not shared.json:
-        report.show(records, terminal())
-    shared.console.say(f"written: {report.write_page(shared.workspace.training, records)}")
+        report.show(report.tables(records, None), terminal())
+    shared.console.say(f"written: {report.write_page(shared.workspace)}")
     unequal = [f"{t.model}: {t.parity.reason}" for t in twins if t.parity is not None and not t.parity.passed]
     if unequal:
         raise GateError("the twins do not compute the same: " + "; ".join(unequal), hint="compare the two builds in models/zoo")
+
+
+def _throughput(shared: Settings, stage: Any, plan: Any) -> None:
+    with at_work(shared.workspace, "train"):
+        result: ThroughputResult = stage.measure(plan, shared.workspace, shared.console)
+    report = load_module("report.training")
+    if shared.json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
+    else:
+        report.show(report.tables((), result), terminal())
+    shared.console.say(f"written: {report.write_page(shared.workspace)}")
+    if not result.rows:
+        raise InputError("no model could be measured", hint="the reasons stand above")
+
+
+def _require_fitting(context: typer.Context, *, throughput: bool) -> None:
+    """Refuse an option of the other kind of training, rather than let it do nothing."""
+    of_throughput = ("batch", "rounds", "threads", "device", "torch_compile", "keras_jit", "timeout_s")
+    other = ("framework", "epochs", "seeds", "fresh") if throughput else of_throughput
+    for name in other:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            does = "does not go with" if throughput else "goes with"
+            raise UsageError(f"{option} {does} --throughput", hint="`serveoff train --help`")
 
 
 def _twins(proofs: Sequence[TwinProof]) -> Table:

@@ -11,7 +11,9 @@ from scipy import stats
 from report.accuracy import accuracy_table, gap_table, gaps, mean
 from report.plots.curves import curves_figures
 from report.training import write_page
+from serveoff import storage
 from serveoff.contract import Framework, TrainingRecord
+from serveoff.workspace import Workspace
 
 KERAS = (0.981, 0.975, 0.978, 0.983)
 
@@ -81,6 +83,9 @@ def test_the_table_and_the_curves(make: Any, tmp_path: Any) -> None:
         ("pytorch", "y2", 0.2),
     ]
     assert len(figure.data["data"]) == 4 + 16, "each seed is drawn, too"
-    page = write_page(tmp_path, given).read_text()
+    workspace = Workspace(tmp_path)
+    for record in given:
+        storage.write(workspace.checkpoint("digits_cnn") / f"training-{record.framework}-{record.seed}.json", record)
+    page = write_page(workspace).read_text()
     assert "97.92%" in page
     assert "no difference shown" in page

@@ -1,0 +1,142 @@
+"""`serveoff train --throughput`: training steps on synthetic data, both frameworks in turns, one at work at a time."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from serveoff import host, storage
+from serveoff.console import Bar, Console
+from serveoff.contract import Framework, Skip
+from serveoff.errors import MissingToolError
+from serveoff.registry import MODELS
+from serveoff.training import StepTimes, ThroughputResult, Unit
+from serveoff.workspace import Workspace
+
+from .step_process import LostError, StepProcess
+from .stepping import Prepare, Prepared
+from .steps import Options, unit_of
+from .train import DISTRIBUTIONS
+
+MODELS_MEASURED = ("digits_cnn",)
+BATCH: dict[Unit, int] = {"images": 16, "tokens": 16, "samples": 256}
+"""Rows of a batch, where nobody says."""
+WARMUP_STEPS = 3
+"""After the first one, which compiles, and tells the first loss."""
+_ROUND_S = 0.5
+"""A framework's turn takes about this long, and at least two steps."""
+_MOST_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured. `batch` None: what suits the model. `timeout_s` holds for each turn, and for building and compiling a model."""
+
+    models: tuple[str, ...]
+    batch: int | None
+    rounds: int
+    threads: int
+    seed: int
+    timeout_s: float
+    options: Options
+
+
+def measure(plan: Plan, workspace: Workspace, console: Console) -> ThroughputResult:
+    """Measure each model in both frameworks; the result is written after each. One that cannot be measured is a skip with its reason.
+
+    Raises MissingToolError when no framework is installed.
+    """
+    frameworks = [f for f, distribution in DISTRIBUTIONS.items() if host.installed(distribution)]
+    if not frameworks:
+        raise MissingToolError("neither PyTorch nor TensorFlow is installed", hint="pip install tensorflow, or torch==2.13.0")
+    started, created_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    rows: list[StepTimes] = []
+    skips: list[Skip] = []
+    order = random.Random(plan.seed)  # noqa: S311 - an order, not a secret
+
+    def result() -> ThroughputResult:
+        return ThroughputResult(
+            created_at=created_at,
+            seconds=time.monotonic() - started,
+            host=host.facts(),
+            threads=plan.threads,
+            seed=plan.seed,
+            rounds=plan.rounds,
+            warmup_steps=1 + WARMUP_STEPS,
+            rows=tuple(rows),
+            skips=tuple(skips),
+        )
+
+    with ExitStack() as stack, console.bar("training throughput", len(plan.models) * plan.rounds) as bar:
+        children = {
+            f: stack.enter_context(StepProcess(f, plan.options.device, plan.threads, plan.timeout_s, workspace)) for f in frameworks
+        }
+        for number, model in enumerate(plan.models):
+            try:
+                rows += _measure_model(model, plan, children, order, _Progress(bar, number * plan.rounds))
+            except LostError as lost:
+                skips.append(Skip(stage="train --throughput", what=f"{model} in {lost.framework}", reason=lost.message))
+                console.say(f"{model} in {lost.framework} is skipped: {lost.message}")
+            storage.write(workspace.throughput, so_far := result())
+    return so_far
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    bar: Bar
+    before: int
+
+    def advance(self, done: int, note: str) -> None:
+        self.bar.advance_to(self.before + done, note)
+
+
+def _measure_model(
+    model: str, plan: Plan, children: dict[Framework, StepProcess], order: random.Random, progress: _Progress
+) -> list[StepTimes]:
+    spec = MODELS.load(model)
+    form = spec.trained_as() if spec.trained_as else spec
+    unit, per_row = unit_of(form)
+    batch = plan.batch or BATCH[unit]
+    wanted = [f for f in spec.builds if f in children]
+    times: dict[Framework, list[tuple[float, ...]]] = {f: [] for f in wanted}
+    prepared: dict[Framework, Prepared] = {}
+    steps: dict[Framework, int] = {}
+    with _initial_weights() as weights:
+        for framework in wanted:
+            prepared[framework] = children[framework].ask(Prepare(model, batch, plan.seed, weights, plan.options))
+    for framework in wanted:
+        warm: list[float] = children[framework].ask(WARMUP_STEPS)
+        steps[framework] = max(2, min(_MOST_STEPS, round(_ROUND_S / warm[-1])))
+    for number in range(1, plan.rounds + 1):
+        for framework in order.sample(wanted, len(wanted)):
+            took: list[float] = children[framework].ask(1 + steps[framework])
+            times[framework].append(tuple(took[1:]))  # the first one finds the caches full of the other framework's data
+        speeds = ", ".join(f"{f} {batch * per_row * len(times[f][-1]) / sum(times[f][-1]):,.0f}/s" for f in wanted)
+        progress.advance(number, f"{model}: {speeds}")
+    return [
+        StepTimes(
+            model=model,
+            framework=f,
+            mode=prepared[f].mode,
+            device=prepared[f].device,
+            unit=unit,
+            batch=batch,
+            units_per_step=batch * per_row,
+            parameters=prepared[f].parameters,
+            first_loss=prepared[f].first_loss,
+            step_s=tuple(times[f]),
+        )
+        for f in wanted
+    ]
+
+
+@contextmanager
+def _initial_weights() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="serveoff-") as folder:
+        yield Path(folder) / "initial.safetensors"

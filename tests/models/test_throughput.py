@@ -1,0 +1,104 @@
+"""Training throughput, measured for real on the small model; and what happens when a framework cannot do one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.step_process import LostError, StepProcess
+from models.stepping import Prepare
+from models.steps import Options, step_of, unit_of
+from serveoff import process, storage
+from serveoff.contract import Framework, TensorSpec
+from serveoff.plugins import ModelSpec
+from serveoff.registry import MODELS
+from serveoff.training import ThroughputResult
+from serveoff.workspace import Workspace
+
+
+@pytest.mark.integration
+def test_both_frameworks_are_measured_in_turns(serveoff: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    options = ("--model", "digits_cnn", "--rounds", "3", "--batch", "8", "--threads", "1")
+    done = serveoff("train", "--throughput", *options, "--json", workspace=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = storage.read(workspace.throughput, ThroughputResult)
+    assert result == msgspec.convert(json.loads(done.stdout), ThroughputResult)
+    assert (result.threads, result.rounds, result.skips) == (1, 3, ())
+    pytorch, keras = result.rows
+    assert (pytorch.framework, pytorch.mode, keras.framework) == ("pytorch", "eager", "keras")
+    assert keras.first_loss == pytest.approx(pytorch.first_loss, rel=1e-5), "the same weights, batch and labels"
+    for row in result.rows:
+        assert (row.unit, row.batch, row.units_per_step, row.parameters) == ("images", 8, 8, 38_282)
+        assert [len(steps) >= 2 and min(steps) > 0 for steps in row.step_s] == [True] * 3
+    assert "Training throughput" in (workspace.training / "report.html").read_text()
+    assert process.owned(tmp_path) == []
+
+
+def lost(framework: str, message: Any, workspace: Path) -> str:
+    with (
+        StepProcess(cast("Framework", framework), "cpu", 1, 60, Workspace(workspace)) as child,
+        pytest.raises(LostError) as told,
+    ):
+        child.ask(message)
+    return told.value.message
+
+
+def test_a_process_that_dies_is_told_of(tmp_path: Path) -> None:
+    log = tmp_path / "training" / "throughput-caffe.log"
+    assert lost("caffe", 1, tmp_path) == f"its process ended with exit code 1; its log is {log}"
+    assert "caffe" in log.read_text()
+
+
+@pytest.mark.slow
+def test_a_device_that_is_not_here_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    prepare = Prepare("digits_cnn", 4, 0, tmp_path / "w.safetensors", Options(device="gpu"))
+    assert lost("pytorch", prepare, tmp_path) == "PyTorch sees no GPU here"
+
+
+def spec(outputs: tuple[int | None, ...], inputs: tuple[int | None, ...] = (None, 8, 8)) -> ModelSpec:
+    given, scores = (TensorSpec(name=name, dtype="float32", shape=shape) for name, shape in (("image", inputs), ("scores", outputs)))
+    return dataclasses.replace(MODELS.load("digits_cnn"), inputs=(given,), outputs=(scores,))
+
+
+def test_the_labels_fit_the_scores() -> None:
+    classes = step_of(spec((None, 10)), 5, 0, Options())
+    assert not classes.binary
+    assert classes.labels.shape == (5,)
+    assert classes.inputs["image"].shape == (5, 8, 8)
+    assert 0 <= classes.labels.min() <= classes.labels.max() < 10
+    tokens = step_of(spec((None, 7, 10)), 5, 0, Options())
+    assert tokens.labels.shape == (5, 7)
+    score = step_of(spec((None, 1)), 5, 0, Options())
+    assert score.binary
+    assert score.labels.shape == (5, 1)
+    assert score.labels.dtype == np.float32
+    again = step_of(spec((None, 10)), 5, 0, Options())
+    assert np.array_equal(again.labels, classes.labels)
+    assert np.array_equal(again.inputs["image"], classes.inputs["image"])
+
+
+def test_what_is_counted() -> None:
+    assert unit_of(spec((None, 10))) == ("images", 1)
+    assert unit_of(spec((None, 16, 32000))) == ("tokens", 16)
+    assert unit_of(spec((None, 1), inputs=(None,))) == ("samples", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("--rounds", "4"), "--rounds goes with --throughput"), (("--throughput", "--epochs", "4"), "--epochs does not go with --throughput")],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    serveoff: Callable[..., subprocess.CompletedProcess[str]], arguments: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    done = serveoff("train", *arguments, workspace=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, f"error: {says}")
