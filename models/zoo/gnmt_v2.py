@@ -6,6 +6,7 @@ vocabulary of 32,320; it keeps padding out of the encoder by packing, which no f
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ LENGTH, LAYERS = 16, 4
 HIDDEN_BY_MASK = -1e9
 
 
-def build_pytorch(units: int) -> torch.nn.Module:
+def build_pytorch(units: int, *, taught: bool = False) -> torch.nn.Module:
     import torch
     from torch import nn
 
@@ -38,20 +39,23 @@ def build_pytorch(units: int) -> torch.nn.Module:
             self.query, self.key = nn.Linear(units, units, bias=False), nn.Linear(units, units)
             self.energy, self.vocabulary = nn.Linear(units, 1, bias=False), nn.Linear(units, VOCABULARY)
 
-        def forward(self, source: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def forward(self, source: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return self.decode(*self.encode(source, length))
+
+        def encode(self, source: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             x = self.words(source)
             for number, layer in enumerate(self.encoder):
                 result, _ = layer(x)
                 x = result + x if number > 1 else result
             bias = torch.where(torch.arange(LENGTH, device=source.device) < length[:, None], 0.0, HIDDEN_BY_MASK)
-            return self.decode(x, bias)
+            return x, bias
 
-        def decode(self, memory: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def decode(self, memory: torch.Tensor, bias: torch.Tensor, target: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
             keys, empty = self.key(memory), torch.zeros_like(memory[:, 0])
             states = [(empty, empty)] * LAYERS
             word = torch.full_like(bias[:, 0], BEGIN, dtype=torch.int64)
-            words, scores = [], []
-            for _ in range(LENGTH):
+            words, scores, everything = [], [], []
+            for step in range(LENGTH):
                 states[0] = self.decoder[0](self.words(word), states[0])
                 x = states[0][0]
                 energy = self.energy(torch.tanh(self.query(x)[:, None] + keys))[..., 0]
@@ -60,17 +64,25 @@ def build_pytorch(units: int) -> torch.nn.Module:
                     states[number] = self.decoder[number](torch.cat((x, seen), -1), states[number])
                     x = states[number][0] + x if number > 1 else states[number][0]
                 logits = self.vocabulary(x)
+                if target is not None:
+                    everything.append(logits)
+                    word = target[:, step]
+                    continue
                 ended = (word == END) | (word == PAD)
                 score, best = logits.max(-1)
                 word = torch.where(ended, PAD, best)
                 words.append(word)
                 scores.append(torch.where(ended, 0.0, score))
-            return torch.stack(words, 1), torch.stack(scores, 1)
+            return (torch.stack(everything, 1),) if target is not None else (torch.stack(words, 1), torch.stack(scores, 1))
 
-    return Gnmt()
+    class Taught(Gnmt):
+        def forward(self, source: torch.Tensor, length: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
+            return self.decode(*self.encode(source, length), target)
+
+    return Taught() if taught else Gnmt()
 
 
-def build_keras(units: int) -> keras.Model:
+def build_keras(units: int, *, taught: bool = False) -> keras.Model:
     import keras
     from keras import layers, ops
 
@@ -78,6 +90,7 @@ def build_keras(units: int) -> keras.Model:
         return layers.LSTM(units, return_sequences=True, unroll=True, **options)
 
     source, length = keras.Input((LENGTH,), dtype="int64", name="source"), keras.Input((), dtype="int64", name="length")
+    target = keras.Input((LENGTH,), dtype="int64", name="target") if taught else None
     embedding = layers.Embedding(VOCABULARY, units, name="words")
     x = layers.Bidirectional(lstm(), name="encoder.0")(embedding(source))
     for number in range(1, LAYERS):
@@ -92,8 +105,8 @@ def build_keras(units: int) -> keras.Model:
     empty = ops.zeros_like(memory[:, 0])
     states = [[empty, empty]] * LAYERS
     word = ops.zeros_like(source[:, 0]) + BEGIN
-    words, scores = [], []
-    for _ in range(LENGTH):
+    words, scores, everything = [], [], []
+    for step in range(LENGTH):
         x, states[0] = cells[0](embedding(word), states[0])
         weights = ops.softmax(energy(ops.tanh(query(x)[:, None] + keys))[..., 0] + bias)
         seen = ops.matmul(weights[:, None], memory)[:, 0]
@@ -101,11 +114,17 @@ def build_keras(units: int) -> keras.Model:
             result, states[number] = cells[number](ops.concatenate([x, seen], -1), states[number])
             x = result + x if number > 1 else result
         logits = vocabulary(x)
+        if target is not None:
+            everything.append(logits)
+            word = target[:, step]
+            continue
         ended = ops.logical_or(ops.equal(word, END), ops.equal(word, PAD))
         score, best = ops.max(logits, -1), ops.cast(ops.argmax(logits, -1), "int64")
         word = ops.where(ended, ops.zeros_like(best), best)
         words.append(word)
         scores.append(ops.where(ended, ops.zeros_like(score), score))
+    if target is not None:
+        return keras.Model([source, length, target], ops.stack(everything, 1), name="gnmt_v2")
     return keras.Model([source, length], [ops.stack(words, 1), ops.stack(scores, 1)], name="gnmt_v2")
 
 
@@ -139,6 +158,24 @@ def at(units: int) -> ModelSpec:
         samples=samples,
         edge_inputs=edge_inputs,
         sizes=SIZES,
+        trained_as=functools.partial(taught_at, units),
+    )
+
+
+def taught_at(units: int) -> ModelSpec:
+    """As it is trained: each step is given the right word before its own, and tells the scores of all words (arXiv:1609.08144, 3)."""
+    made = at(units)
+    target, _ = synthetic.sentences(VOCABULARY, FIRST_WORD, LENGTH, seed=synthetic.SEED + 1)
+    return dataclasses.replace(
+        made,
+        inputs=(*made.inputs, TensorSpec(name="target", dtype="int64", shape=(None, LENGTH))),
+        outputs=(TensorSpec(name="logits", dtype="float32", shape=(None, LENGTH, VOCABULARY)),),
+        builds={
+            "pytorch": functools.partial(build_pytorch, units, taught=True),
+            "keras": functools.partial(build_keras, units, taught=True),
+        },
+        samples=lambda: {**samples(), "target": target},
+        trained_as=None,
     )
 
 

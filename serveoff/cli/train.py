@@ -51,7 +51,7 @@ def train(
     if throughput:
         stage = load_module("models.throughput")
         plan = stage.Plan(
-            models=tuple(model or stage.MODELS_MEASURED),
+            models=tuple(select(models=model).models_to_make() if model else stage.MODELS_MEASURED),
             batch=batch,
             rounds=rounds,
             threads=min(threads or cores(), cores()),
@@ -59,7 +59,6 @@ def train(
             timeout_s=timeout_s,
             options=load_module("models.steps").Options(device=device, torch_compile=torch_compile, keras_jit=keras_jit),
         )
-        select(models=list(plan.models))
         _throughput(shared, stage, plan)
         return
     selection = select(models=model, frameworks=framework)

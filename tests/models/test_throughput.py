@@ -16,7 +16,9 @@ import pytest
 from models.step_process import LostError, StepProcess
 from models.stepping import Prepare
 from models.steps import Options, step_of, unit_of
+from models.throughput import MODELS_MEASURED, Plan, measure
 from serveoff import process, storage
+from serveoff.console import Console
 from serveoff.contract import Framework, TensorSpec
 from serveoff.plugins import ModelSpec
 from serveoff.registry import MODELS
@@ -41,6 +43,21 @@ def test_both_frameworks_are_measured_in_turns(serveoff: Callable[..., subproces
         assert [len(steps) >= 2 and min(steps) > 0 for steps in row.step_s] == [True] * 3
     assert "Training throughput" in (workspace.training / "report.html").read_text()
     assert process.owned(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_all_six_architectures_train_alike_in_both_frameworks(tmp_path: Path) -> None:
+    small = ("alexnet@63", "vgg19@32", "resnet50@32", "mobilenet_v2@32", "gnmt_v2@16", "ncf@4")
+    assert [name.partition("@")[0] for name in small] == [name.partition("@")[0] for name in MODELS_MEASURED]
+    plan = Plan(models=small, batch=4, rounds=1, threads=1, seed=0, timeout_s=600, options=Options())
+    result = measure(plan, Workspace(tmp_path), Console(quiet=True))
+    assert result.skips == ()
+    for pytorch, keras in zip(result.rows[::2], result.rows[1::2], strict=True):
+        assert pytorch.model == keras.model
+        dropped = pytorch.model.startswith(("alexnet", "vgg19", "mobilenet"))
+        assert keras.first_loss == pytest.approx(pytorch.first_loss, rel=2e-2 if dropped else 1e-4)
+    assert [row.unit for row in result.rows[::2]] == [*["images"] * 4, "tokens", "samples"]
 
 
 def lost(framework: str, message: Any, workspace: Path) -> str:
