@@ -5,26 +5,27 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from serveoff import artifacts, process, storage
+from serveoff import artifacts, own_models, process, storage
 from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
-from serveoff.contract import ExportFailure, Framework, Manifest, Skip, TwinProof
+from serveoff.contract import GIVEN, ExportFailure, Manifest, Origin, Skip, TwinProof
 from serveoff.errors import GateError, UsageError
 from serveoff.host import missing
+from serveoff.plugins import Source
 from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.running import at_work
 from serveoff.selection import Selection
 from serveoff.skips import update
 from serveoff.workspace import Workspace
 
-from . import unchanged
+from . import given, unchanged
 
 TIMEOUT_S = 900.0
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
@@ -35,9 +36,13 @@ class Wanted:
     """One cell of the export matrix."""
 
     model: str
-    framework: Framework
+    framework: Origin
     format: str
     precision: str
+
+    @property
+    def source(self) -> Source:
+        return given.source_of(self.format, self.framework)
 
     @property
     def id(self) -> str:
@@ -75,7 +80,7 @@ def export(
 
     An artifact that would come out the same is left as it is, unless `force`. What is missing stands in `artifacts/skips.json`, too.
     """
-    cells = list(matrix(selection))
+    cells = list(matrix(selection, workspace))
     if not cells:
         raise UsageError("no format is exported from what you selected", hint="`serveoff models` shows what goes together")
     for left in (path for made in (".staging-*", ".old-*") for path in workspace.artifacts.glob(made)):
@@ -83,8 +88,7 @@ def export(
     skips: list[Skip] = []
     wanted: list[Wanted] = []
     for cell in cells:
-        source = FORMATS.load(cell.format).sources[cell.framework]
-        if reason := missing(source.requires, source.programs):
+        if reason := missing(cell.source.requires, cell.source.programs):
             skips.append(Skip(stage="export", what=cell.id, reason=reason))
         else:
             wanted.append(cell)
@@ -92,12 +96,13 @@ def export(
         _ensure_checkpoint(model, workspace, console)
     outcomes = _export_all(wanted, workspace, console, limits or Limits.here(jobs), jobs, force=force)
     failed = [Skip(stage="export", what=o.id, reason=f"the export failed: {o.reason}") for o in outcomes if o.manifest is None]
-    about = {cell.id for cell in cells}
+    notes = [note for model in dict.fromkeys(cell.model for cell in cells) for note in _notes(model, workspace)]
+    about = {cell.id for cell in cells} | {cell.model for cell in cells}
 
     def covered(skip: Skip) -> bool:
         return skip.what in about or (workspace.artifacts / skip.what / MANIFEST).exists()
 
-    update(workspace.artifacts / "skips.json", covered, (*skips, *failed))
+    update(workspace.artifacts / "skips.json", covered, (*notes, *skips, *failed))
     return outcomes, skips
 
 
@@ -118,25 +123,47 @@ def _export_all(
     return [future.result() for future in futures]
 
 
-def matrix(selection: Selection) -> Iterator[Wanted]:
-    """The cells that exist and pass the filters."""
-    for model in selection.models_to_make():
-        builds = MODELS.load(model).builds
+def matrix(selection: Selection, workspace: Workspace) -> Iterator[Wanted]:
+    """The cells that exist and pass the filters; models of the user's own only where they are named."""
+    own = {name: found for name in selection.models if (found := own_models.find(workspace, name))}
+    origins: dict[str, Collection[str]] = {name: MODELS.load(name).builds for name in selection.models_to_make() if name not in own}
+    origins |= {name: found.origins for name, found in own.items()}
+    for model in origins:
+        if model in own and GIVEN in origins[model]:
+            yield from _as_given(model, own[model].kind, selection)
         for name in filter(selection.wants_format, FORMATS.names):
             for framework, source in FORMATS.load(name).sources.items():
-                if framework in builds and selection.wants_framework(framework):
+                if framework in origins[model] and selection.wants_framework(framework):
                     for precision in source.precisions:
                         if selection.wants_export(source, precision):
                             yield Wanted(model, framework, name, precision)
 
 
+def _as_given(model: str, kind: str, selection: Selection) -> Iterator[Wanted]:
+    if selection.wants_framework(GIVEN) and selection.wants_format(kind) and selection.wants_precision(GIVEN):
+        yield Wanted(model, GIVEN, kind, GIVEN)
+
+
+def _notes(model: str, workspace: Workspace) -> Iterator[Skip]:
+    """For the report: what of a model of the user's own was not compared, and what was supposed."""
+    if own_models.find(workspace, model) is None or not (workspace.checkpoint(model) / own_models.FINISHED).exists():
+        return
+    proof = storage.read(workspace.checkpoint(model) / own_models.FINISHED, TwinProof)
+    reasons = [proof.unproved] if proof.unproved else []
+    for reason in (*reasons, *own_models.taken(workspace.checkpoint(model), proof.weights_from).notes):
+        yield Skip(stage="train", what=model, reason=reason)
+
+
 def _ensure_checkpoint(model: str, workspace: Workspace, console: Console) -> None:
     """Train what has not been trained. Raises GateError when its twins are not equal: exports of unequal twins are not comparable."""
-    path = workspace.checkpoint(model) / "twin.json"
+    path = workspace.checkpoint(model) / own_models.FINISHED
     if not path.exists():
-        console.say(f"{model} has not been trained yet: training it first")
         with at_work(workspace, "train"):
-            load_module("models.train").train(Selection(models=(model,)), workspace, console)
+            if own_models.find(workspace, model):
+                load_module("models.intake").take_in(model, workspace, console)
+            else:
+                console.say(f"{model} has not been trained yet: training it first")
+                load_module("models.train").train(Selection(models=(model,)), workspace, console)
     parity = storage.read(path, TwinProof).parity
     if parity is not None and not parity.passed:
         raise GateError(f"the twins of {model} do not compute the same: {parity.reason}", hint="compare the two builds in models/zoo")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ BATCHES = (1, 3, 8)
 _DECIDING_ROWS = 24
 """How many rows are sent at each batch size where decisions are counted: a share of a few says nothing."""
 
+Run = Callable[[Tensors], Tensors]
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -33,31 +37,41 @@ class Judged:
     served: Tolerance | None = None
 
 
-def judge(spec: ModelSpec, serve_file: str, directory: Path, references: Path, tolerance: Tolerance) -> Judged:
+def judge(
+    spec: ModelSpec,
+    serve_file: str,
+    directory: Path,
+    references: Path,
+    tolerance: Tolerance,
+    *,
+    signature: str = SIGNATURE,
+    fixed_batch: int | None = None,
+) -> Judged:
     """Run the artifact on every reference case (`references/*.npz`) and every batch size. Raises GateError for a wrong signature."""
     runtime = next(r for r in RUNTIMES.all().values() if r.serve_file == serve_file)
     loaded = runtime.load(directory, threads=1)
     try:
-        _require_signature(spec, loaded)
-        return _run(loaded, references, tolerance)
+        _require_signature(spec, loaded, signature)
+        return _run(functools.partial(loaded.run, signature), references, tolerance, fixed_batch)
     finally:
         loaded.close()
         gc.collect()
 
 
-def _run(loaded: LoadedModel, references: Path, tolerance: Tolerance) -> Judged:
+def _run(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | None) -> Judged:
     samples = reference.load(references / "samples.npz")
     trained = bool((samples.labels >= 0).any())
     tolerance = tolerance if trained else tolerances.untrained(tolerance)
     quantised = tolerance.minimum_top1 is not None
-    checks = _edges(loaded, references, tolerance)
+    checks = _edges(run, references, tolerance)
     by_size: dict[int, dict[str, Array]] = {}
-    for size in (*BATCHES, samples.rows):
-        rows = min(max(size, _DECIDING_ROWS), samples.rows) if quantised else size
+    for size in (*BATCHES, samples.rows) if fixed_batch is None else (fixed_batch,):
+        least = samples.rows if fixed_batch else _DECIDING_ROWS if quantised else 0
+        rows = min(max(size, least), samples.rows)
         inputs, wanted = samples.slice(0, rows)
-        by_size[size] = _answers(loaded, inputs, size, rows)
+        by_size[size] = _answers(run, inputs, size, rows)
         checks += parity.compare(f"samples, batch {size}", wanted, by_size[size], tolerance)
-    own = by_size[samples.rows]
+    own = by_size[fixed_batch or samples.rows]
     name = next(iter(samples.outputs))
     metric = parity.metric_gate(samples.labels, samples.outputs[name], own[name]) if trained and name in own else None
     verdict = Parity(tolerance=tolerance, checks=tuple(checks), metric=metric)
@@ -66,7 +80,7 @@ def _run(loaded: LoadedModel, references: Path, tolerance: Tolerance) -> Judged:
     return Judged(verdict, Reference(samples.inputs, own, samples.labels), _served(by_size, own, tolerance))
 
 
-def _edges(loaded: LoadedModel, references: Path, tolerance: Tolerance) -> list[ParityCheck]:
+def _edges(run: Run, references: Path, tolerance: Tolerance) -> list[ParityCheck]:
     """The edge inputs. Quantised, only shapes, types and NaNs count: values outside of the calibrated range are cut off by design."""
     if tolerance.minimum_top1 is not None:
         tolerance = msgspec.structs.replace(tolerance, minimum_top1=0.0)
@@ -74,16 +88,16 @@ def _edges(loaded: LoadedModel, references: Path, tolerance: Tolerance) -> list[
     for path in sorted(references.glob("*.npz")):
         if path.stem != "samples":
             case = reference.load(path)
-            checks += parity.compare(path.stem, case.outputs, loaded.run(SIGNATURE, case.inputs), tolerance)
+            checks += parity.compare(path.stem, case.outputs, run(case.inputs), tolerance)
     return checks
 
 
-def _answers(loaded: LoadedModel, inputs: Tensors, size: int, rows: int) -> dict[str, Array]:
+def _answers(run: Run, inputs: Tensors, size: int, rows: int) -> dict[str, Array]:
     """The answers to `rows` rows, sent `size` at a time (the last ones may be fewer)."""
     import numpy as np
 
-    parts = [loaded.run(SIGNATURE, {k: v[start : start + size] for k, v in inputs.items()}) for start in range(0, rows, size)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else parts[0]
+    parts = [run({k: v[start : start + size] for k, v in inputs.items()}) for start in range(0, rows, size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if len(parts) > 1 else dict(parts[0])
 
 
 def _served(by_size: dict[int, dict[str, Array]], own: Tensors, tolerance: Tolerance) -> Tolerance:
@@ -91,10 +105,10 @@ def _served(by_size: dict[int, dict[str, Array]], own: Tensors, tolerance: Toler
     return tolerances.served(tolerance, spread, max(float(values.max() - values.min()) for values in own.values()))
 
 
-def _require_signature(spec: ModelSpec, loaded: LoadedModel) -> None:
-    signature = loaded.signatures.get(SIGNATURE)
+def _require_signature(spec: ModelSpec, loaded: LoadedModel, name: str) -> None:
+    signature = loaded.signatures.get(name)
     if signature is None:
-        raise GateError(f"the exported file has no signature {SIGNATURE!r}, only {sorted(loaded.signatures)}")
+        raise GateError(f"the exported file has no signature {name!r}, only {sorted(loaded.signatures)}")
     for what, wanted, got in (("inputs", spec.inputs, signature.inputs), ("outputs", spec.outputs, signature.outputs)):
         expected, found = sorted((t.name, t.dtype) for t in wanted), sorted((t.name, t.dtype) for t in got)
         if expected != found:

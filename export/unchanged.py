@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from serveoff import artifacts, storage
+from serveoff import artifacts, own_models, storage
 from serveoff.contract import Struct
 from serveoff.errors import InputError
 from serveoff.host import installed
@@ -65,5 +65,9 @@ def change(directory: Path, checkpoint: Path, framework: str) -> str:
 
 
 def _given(checkpoint: Path, framework: str) -> list[Path]:
-    """The weights, and the source model's answers."""
-    return [checkpoint / "weights.safetensors", *sorted((checkpoint / f"reference-{framework}").glob("*.npz"))]
+    """The weights (of a model of the user's own, what says which they are), and the source model's answers."""
+    own = [checkpoint / own_models.FILE, checkpoint / f"taken-{framework}.json"]
+    return [
+        *(own if own[0].exists() else [checkpoint / "weights.safetensors"]),
+        *sorted((checkpoint / f"reference-{framework}").glob("*.npz")),
+    ]

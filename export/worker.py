@@ -14,15 +14,15 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from serveoff import artifacts, host, process, reference, storage
-from serveoff.contract import ExportFailure, Framework, Manifest, TwinProof
+from serveoff import artifacts, host, own_models, process, reference, storage
+from serveoff.contract import SIGNATURE, ExportFailure, Manifest, Origin, TwinProof
 from serveoff.errors import InputError, ServeoffError
-from serveoff.plugins import ExportJob
+from serveoff.plugins import ExportJob, ModelSpec
 from serveoff.registry import FORMATS, MODELS, load_module
 
-from . import gate, unchanged
+from . import gate, given, unchanged
 
 _CELL = ("model", "framework", "format", "precision")
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
@@ -52,10 +52,10 @@ def main() -> None:
 
 def export(args: argparse.Namespace) -> str:
     """Write the artifact into `args.out`. Returns the reason when the gate failed, else an empty string."""
-    spec, kind = MODELS.load(args.model), FORMATS.load(args.format)
-    source = kind.sources[args.framework]
-    weights = load_module("models.weights").load(args.checkpoint / "weights.safetensors")
-    model = load_module(f"models.frameworks.{args.framework}").build(spec, weights)
+    kind, source = FORMATS.load(args.format), given.source_of(args.format, args.framework)
+    own = own_models.taken(args.checkpoint, args.framework) if (args.checkpoint / own_models.FILE).exists() else None
+    spec, model = load_module("models.own.again").build(args.checkpoint, args.framework) if own else _build(args)
+    proof = storage.read(args.checkpoint / own_models.FINISHED, TwinProof)
     references = args.checkpoint / f"reference-{args.framework}"
     samples = reference.load(references / "samples.npz")
     version_dir = args.out / "serve" / "1"
@@ -66,7 +66,9 @@ def export(args: argparse.Namespace) -> str:
     started = time.monotonic()
     options = source.export(ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs))
     export_s = time.monotonic() - started
-    judged = gate.judge(spec, kind.serve_file, version_dir, references, source.precisions[args.precision])
+    signature, fixed_batch = (own.signature, own.fixed_batch) if own else (SIGNATURE, None)
+    tolerance = source.precisions[args.precision]
+    judged = gate.judge(spec, kind.serve_file, version_dir, references, tolerance, signature=signature, fixed_batch=fixed_batch)
 
     parity = judged.parity
     if judged.own is None:
@@ -76,17 +78,19 @@ def export(args: argparse.Namespace) -> str:
     served = artifacts.records(args.out, "serve")
     manifest = Manifest(
         model=args.model,
-        framework=cast("Framework", args.framework),
+        framework=cast("Origin", args.framework),
         format=args.format,
         precision=args.precision,
         serve_file=kind.serve_file,
         files=(*served, artifacts.record(args.out, args.out / "reference.npz")),
         inputs=spec.inputs,
         outputs=spec.outputs,
+        fixed_batch=fixed_batch,
+        signature=signature,
         options=dict(options),
         parity=parity,
         served=judged.served,
-        weights_sha256=storage.read(args.checkpoint / "twin.json", TwinProof).weights_sha256,
+        weights_sha256=own.weights_sha256 if own and proof.parity is None else proof.weights_sha256,
         size_bytes=sum(f.size_bytes for f in served),
         export_s=export_s,
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
@@ -101,6 +105,11 @@ def export(args: argparse.Namespace) -> str:
         return ""
     storage.write(args.out / "failure.json", ExportFailure(artifact_id=manifest.id, reason=parity.reason, log="export.log", parity=parity))
     return parity.reason
+
+
+def _build(args: argparse.Namespace) -> tuple[ModelSpec, Any]:
+    spec, weights = MODELS.load(args.model), load_module("models.weights").load(args.checkpoint / "weights.safetensors")
+    return spec, load_module(f"models.frameworks.{args.framework}").build(spec, weights)
 
 
 def _write_script(path: Path, args: argparse.Namespace) -> None:

@@ -11,6 +11,8 @@ import binascii
 import json
 from typing import TYPE_CHECKING, Any
 
+from serveoff.contract import SIGNATURE
+
 if TYPE_CHECKING:
     from serveoff.contract import Manifest, TensorSpec
     from serveoff.plugins import Array, Tensors
@@ -28,7 +30,8 @@ def rows_json(manifest: Manifest, inputs: Tensors) -> bytes:
         (rows,) = columns.values()
     else:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return _dumps({"instances": rows}, inputs)
+    named = {} if manifest.signature == SIGNATURE else {"signature_name": manifest.signature}
+    return _dumps({**named, "instances": rows}, inputs)
 
 
 def rows_from_json(manifest: Manifest, reply: bytes) -> dict[str, Array]:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from serveoff import artifacts, parity, process, reference, storage
+from serveoff import artifacts, own_models, parity, process, reference, storage
 from serveoff.console import Console
 from serveoff.contract import Framework, ParityCheck, Struct, TrainingRecord, TwinProof
 from serveoff.contract import Parity as ParityVerdict
@@ -52,6 +52,8 @@ def train(
     records: list[TrainingRecord] = []
     proofs: list[TwinProof] = []
     for name in selection.models_to_make():
+        if own_models.find(workspace, name):
+            continue  # `models.intake`
         training = _Training(name, selection, workspace, console)
         proofs.append(training.run(epochs, tuple(seeds), fresh=fresh))
         records += read_records(workspace.checkpoint(name))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from serveoff.contract import HostFacts, Manifest
+from serveoff.contract import GIVEN, HostFacts, Manifest
 from serveoff.results import RunResult
 
 from . import weights, wording
-from .measured import parity
+from .measured import artifact_parity, parity
 from .table import Column, Notes, Table, Value, columns, line, number
+
+AS_GIVEN = " 'As given': served as given; nothing to compare with but itself."
 
 
 def skipped(result: RunResult) -> Table:
@@ -40,13 +42,14 @@ def exports(result: RunResult) -> Table:
                 wording.clean(m.precision),
                 number(wording.seconds(m.export_s), m.export_s),
                 number(wording.size(m.size_bytes), m.size_bytes),
-                parity(m.parity, wording.clean(m.id), notes),
+                artifact_parity(m, wording.clean(m.id), notes),
                 wording.criterion(m.parity.tolerance),
                 _metric(m),
             )
             for _, m in sorted(manifests.items())
         ),
-        intro="Each artifact's answers against its source model's, before anything was served; each comparison stands under Parity.",
+        intro="Each artifact's answers against its source model's, before anything was served; each comparison stands under Parity."
+        + (AS_GIVEN if any(m.framework == GIVEN for m in manifests.values()) else ""),
         empty="No artifact was measured.",
         notes=tuple(notes.texts),
     )
@@ -62,7 +65,6 @@ def _metric(manifest: Manifest) -> Value:
 
 def twins(result: RunResult) -> Table:
     notes = Notes()
-    single = Value("built in one framework only")
     return Table(
         title="Twins",
         columns=columns(("model", "weights from", "largest difference of the outputs", "tolerance")),
@@ -70,7 +72,9 @@ def twins(result: RunResult) -> Table:
             line(
                 wording.clean(t.model),
                 t.weights_from,
-                single if t.parity is None else parity(t.parity, f"{wording.clean(t.model)}, twins", notes),
+                Value(wording.clean(t.unproved) or "built in one framework only")
+                if t.parity is None
+                else parity(t.parity, f"{wording.clean(t.model)}, twins", notes),
                 wording.NOTHING if t.parity is None else wording.criterion(t.parity.tolerance),
             )
             for t in weights.twins(result)

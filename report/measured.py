@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serveoff.contract import Parity
+from serveoff.contract import GIVEN, Manifest, Parity
 from serveoff.results import WRONG_ANSWER
 
 from . import wording
@@ -99,7 +99,7 @@ def _line(row: Row, group: Group, notes: Notes) -> Line:
         number(wording.count(row.latency.n) if row.latency else wording.NOTHING, row.latency.n if row.latency else None),
         number(wording.size(cell.payload_bytes), cell.payload_bytes),
         number(wording.size(cell.manifest.size_bytes), cell.manifest.size_bytes),
-        parity(cell.manifest.parity, f"{row.label}, parity", notes),
+        artifact_parity(cell.manifest, f"{row.label}, parity", notes),
         *([_rounds(row, notes)] if group.repeated else []),
         _verdict(row, notes),
         dimmed=not row.usable,
@@ -180,6 +180,13 @@ def parity(verdict: Parity, subject: str, notes: Notes) -> Value:
     if verdict.passed:
         return Value(text, verdict.max_abs, "good")
     return Value(f"{text} {notes.refer(f'{subject}: {wording.clean(verdict.reason)}.')}", float("inf"), "bad")
+
+
+def artifact_parity(manifest: Manifest, subject: str, notes: Notes) -> Value:
+    """The gate's verdict; of a file that was served as given there is no source to compare with."""
+    if manifest.framework == GIVEN and manifest.parity.passed:
+        return Value("as given", manifest.parity.max_abs, "weak")
+    return parity(manifest.parity, subject, notes)
 
 
 def _verdict(row: Row, notes: Notes) -> Value:

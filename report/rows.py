@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from serveoff.contract import Manifest, Target
+from serveoff.contract import GIVEN, Manifest, Target
 from serveoff.errors import InputError
 from serveoff.results import Cell, RunResult
 
@@ -223,7 +223,10 @@ def _artifact_names(result: RunResult) -> dict[str, str]:
 
     def name(manifest: Manifest) -> str:
         parts = [manifest.model, manifest.format] if several_models else [manifest.format]
-        parts += [manifest.precision] if len(precisions[manifest.format]) > 1 else []
+        if manifest.framework == GIVEN:
+            parts += ["as given"] if len(frameworks[manifest.format]) > 1 else []
+            return wording.clean(" ".join(parts))
+        parts += [manifest.precision] if len(precisions[manifest.format] - {GIVEN}) > 1 else []
         parts += [f"from {manifest.framework}"] if len(frameworks[manifest.format]) > 1 else []
         return wording.clean(" ".join(parts))
 

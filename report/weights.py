@@ -21,7 +21,11 @@ def of_rows(result: RunResult) -> dict[str, set[str]]:
 def mixed(result: RunResult, model: str) -> str:
     """Why rows of this model cannot be compared, in a sentence; empty when they and their twin proof have the same weights."""
     served = of_rows(result)[model]
-    proven = {proof.weights_sha256 for proof in result.twins if proof.model == model}
+    proofs = [proof for proof in result.twins if proof.model == model]
+    proven = {proof.weights_sha256 for proof in proofs if not proof.unproved}
+    unproved = next((proof.unproved for proof in proofs if proof.unproved), "")
+    if len(served) > 1 and unproved:
+        return f"{wording.clean(model)} compares checkpoints, so its rows support no claim: {wording.clean(unproved)}."
     if len(served) > 1:
         what = f"were exported from {len(served)} different sets of weights"
     elif proven - served:
@@ -37,7 +41,7 @@ def mixed(result: RunResult, model: str) -> str:
 def twins(result: RunResult) -> list[TwinProof]:
     """The proofs that are about the rows' weights."""
     served = of_rows(result)
-    return [proof for proof in result.twins if proof.weights_sha256 in served[proof.model]]
+    return [proof for proof in result.twins if proof.weights_sha256 in served[proof.model] or (proof.unproved and served[proof.model])]
 
 
 def training(result: RunResult) -> list[TrainingRecord]:

@@ -16,9 +16,12 @@ import msgspec
 
 DType = Literal["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "string"]
 Framework = Literal["pytorch", "keras"]
+Origin = Literal["pytorch", "keras", "given"]
+"""Where an artifact comes from: a framework's model, or a file that is served as it was given."""
 LauncherKind = Literal["host", "image"]
 """Where a launcher runs things: on this host's own file system, or inside a container image."""
 
+GIVEN: Literal["given"] = "given"
 SIGNATURE = "serving_default"
 
 
@@ -159,12 +162,14 @@ class TwinProof(Struct, frozen=True, kw_only=True):
 
     schema: int = 1
     model: str
-    weights_from: Framework
+    weights_from: Origin
     weights_sha256: str
     parity: Parity | None
-    """None when the model is built in one framework only."""
+    """None when the model is built in one framework only, and when nothing could be proved."""
     trained: bool = True
     """False for weights that were drawn from the seed: there is nothing to train on."""
+    unproved: str = ""
+    """Why nothing was proved, of a model of the user's own."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -172,7 +177,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     schema: int = 1
     model: str
-    framework: Framework
+    framework: Origin
     format: str
     precision: str
     version: int = 1
@@ -183,6 +188,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     outputs: tuple[TensorSpec, ...]
     fixed_batch: int | None = None
     """None when the batch is dynamic; else the only batch size the artifact takes."""
+    signature: str = SIGNATURE
+    """The SavedModel signature that requests name."""
     options: dict[str, str | int | float | bool]
     parity: Parity
     served: Tolerance | None = None

@@ -67,6 +67,12 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
         return _failed(case, name, batch, f"shape {_list(answer.shape)} instead of {_list(reference.shape)}")
     if answer.dtype != reference.dtype:
         return _failed(case, name, batch, f"dtype {answer.dtype} instead of {reference.dtype}")
+    if reference.dtype == object:
+        bad = int((reference != answer).sum())
+        reason = f"{bad} of {reference.size} texts differ" if bad else ""
+        return ParityCheck(
+            case=case, output=name, batch=batch, max_abs=float(bad > 0), max_rel=float(bad > 0), passed=not bad, reason=reason
+        )
     if not np.array_equal(np.isfinite(reference), np.isfinite(answer)) or not np.array_equal(np.isnan(reference), np.isnan(answer)):
         return _failed(case, name, batch, "NaN or infinity where the reference has none, or the other way round")
     finite = np.isfinite(reference)

@@ -24,6 +24,7 @@ from serveoff.contract import (
     LauncherKind,
     LaunchSpec,
     Manifest,
+    Origin,
     Target,
     TensorSpec,
     Tolerance,
@@ -102,7 +103,7 @@ class ExportJob:
     """What a format gets: the built model with its weights in it, and the directory `serve/<version>` to write into."""
 
     spec: ModelSpec
-    framework: Framework
+    framework: Origin
     model: Any
     precision: str
     directory: Path

@@ -37,8 +37,9 @@ def save(path: Path, reference: Reference) -> None:
     import numpy as np
 
     arrays = {f"input:{k}": v for k, v in reference.inputs.items()} | {f"output:{k}": v for k, v in reference.outputs.items()}
+    plain = {k: v.astype(np.bytes_) if v.dtype == object else v for k, v in arrays.items()}  # texts, without pickling them
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, labels=reference.labels, **arrays)
+    np.savez(buffer, allow_pickle=False, labels=reference.labels, **plain)
     storage.write_bytes(path, buffer.getvalue())
 
 
@@ -48,10 +49,11 @@ def load(path: Path) -> Reference:
 
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:  # np.load leaves a damaged file open
+            arrays = {k: a.astype(object) if (a := file[k]).dtype.kind == "S" else a for k in file.files}
             return Reference(
-                inputs={k.removeprefix("input:"): file[k] for k in file.files if k.startswith("input:")},
-                outputs={k.removeprefix("output:"): file[k] for k in file.files if k.startswith("output:")},
-                labels=file["labels"],
+                inputs={k.removeprefix("input:"): a for k, a in arrays.items() if k.startswith("input:")},
+                outputs={k.removeprefix("output:"): a for k, a in arrays.items() if k.startswith("output:")},
+                labels=arrays["labels"],
             )
     except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(

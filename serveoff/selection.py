@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -26,12 +27,12 @@ class Selection:
     launchers: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
 
-    def check(self) -> None:
-        """Raises UsageError for the first unknown name."""
+    def check(self, own_models: Sequence[str] = ()) -> None:
+        """Raises UsageError for the first unknown name. `own_models`: those of the user's own that the workspace knows."""
         precisions = sorted({p for f in FORMATS.all().values() for p in f.precisions}) if self.precisions else []
         protocols = [*PROTOCOLS.names, *{n.rpartition("_")[2] for n in PROTOCOLS.names}]
         for kind, asked, known in (
-            ("model", [name.partition("@")[0] for name in self.models], MODELS.names),
+            ("model", [name.partition("@")[0] for name in self.models], [*MODELS.names, *own_models]),
             ("framework", self.frameworks, list(get_args(Framework))),
             ("format", self.formats, FORMATS.names),
             ("precision", self.precisions, precisions),

@@ -1,6 +1,7 @@
 """Where things lie on disk. `SERVEOFF_WORKSPACE` moves the whole; the default is `workspace/` in the current directory.
 
 checkpoints/MODEL/      training-FRAMEWORK-SEED.json, weights.safetensors, twin.json (written last), reference-FRAMEWORK/CASE.npz
+                        of the user's own also: source.json, taken-ORIGIN.json, given/
 training/               report.html, throughput.json, tensorboard/MODEL/FRAMEWORK-SEED/
 artifacts/ARTIFACT_ID/  manifest.json (written last), serve/<version>/..., reference.npz, command.sh, export.log
 targets/TARGET_ID/      target.json, launch.json, log.txt, and the files the server was given

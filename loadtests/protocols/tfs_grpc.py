@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 from google.protobuf.message import DecodeError
 
-from serveoff.contract import SIGNATURE
 from serveoff.plugins import WireProtocol
 from serveoff.results import ErrorClass
 from serveoff.wire import tensors, tfs_pb2
@@ -29,7 +28,7 @@ class TfsGrpc:
 
     def encode(self, manifest: Manifest, endpoint: Endpoint, inputs: Tensors) -> bytes:
         """Raises ValueError for a missing input."""
-        request = tfs_pb2.PredictRequest(model_spec=tfs_pb2.ModelSpec(name=endpoint.model_name, signature_name=SIGNATURE))
+        request = tfs_pb2.PredictRequest(model_spec=tfs_pb2.ModelSpec(name=endpoint.model_name, signature_name=manifest.signature))
         for spec in manifest.inputs:
             if spec.name not in inputs:
                 raise ValueError(f"input {spec.name!r} is missing, there are {sorted(inputs)}")

@@ -7,12 +7,27 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
-from serveoff.contract import TensorSpec
+from serveoff.contract import GIVEN, TensorSpec
 from serveoff.errors import GateError
 from serveoff.registry import FORMATS, MODELS, SERVERS, load_module
 from serveoff.running import at_work
 
-from .settings import Formats, Frameworks, Models, Precisions, select, settings, table
+from .settings import (
+    AllowPickle,
+    Formats,
+    Frameworks,
+    Inputs,
+    Models,
+    Outputs,
+    Precisions,
+    Samples,
+    Signature,
+    declare,
+    description,
+    select,
+    settings,
+    table,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -77,14 +92,21 @@ def export(
     memory_gib: float = typer.Option(None, min=0.1, help="GiB of memory one export may take; nine tenths of what is free, if not given."),
     jobs: int = typer.Option(1, min=1, help="Exports at the same time."),
     force: bool = typer.Option(False, "--force", help="Export again what has not changed, too."),
+    input: Inputs = None,  # noqa: A002 - the option's name
+    output: Outputs = None,
+    samples: Samples = "",
+    signature: Signature = "",
+    allow_pickle: AllowPickle = False,
 ) -> None:
     """Export to every format, and prove each export right.
 
     Each export runs in a process of its own; one that fails leaves the others standing, and the exit code is 5. What would come out the
-    same (code, weights, tools) is left as it is.
+    same (code, weights, tools) is left as it is. A model of your own is given by its path: a .py, .keras, .onnx, .tflite, .pt2 or
+    TorchScript file, or a SavedModel directory.
     """
     shared = settings(context)
-    selection = select(models=model, frameworks=framework, formats=format, precisions=precision)
+    said = description(input, output, samples, signature, allow_pickle=allow_pickle)
+    selection = select(models=declare(model, said), frameworks=framework, formats=format, precisions=precision)
     stage = load_module("export.export")
     limits = stage.Limits.here(jobs, timeout_s, memory_gib)
     with at_work(shared.workspace, "export"):
@@ -97,7 +119,8 @@ def export(
             if m is None:
                 shown.add_row(o.id, "-", "-", "-", "-", f"FAILED: {o.reason}")
                 continue
-            verdict = "verified, unchanged" if o.unchanged else "verified"
+            verdict = "as given: nothing to compare with but itself" if m.framework == GIVEN else "verified"
+            verdict += ", unchanged" if o.unchanged else ""
             accuracy = f"{m.parity.metric.artifact:.2%}" if m.parity.metric else "-"
             shown.add_row(o.id, f"{m.export_s:.1f}", f"{m.size_bytes / 1e3:,.0f} kB", f"{m.parity.max_abs:.2e}", accuracy, verdict)
         for s in skips:

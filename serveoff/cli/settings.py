@@ -16,6 +16,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from typer.core import TyperGroup
 
+from serveoff import own_models
 from serveoff.console import Console
 from serveoff.errors import InputError, UsageError
 from serveoff.registry import MODELS, suggestion
@@ -25,7 +26,8 @@ from serveoff.workspace import Workspace
 _WIDE = 160
 
 Models = Annotated[
-    list[str] | None, typer.Option("--model", help="Only this model, NAME or NAME@SIZE; all: every one there is (repeatable).")
+    list[str] | None,
+    typer.Option("--model", help="Only this model: NAME, NAME@SIZE, or the path of your own; all: every one there is (repeatable)."),
 ]
 Frameworks = Annotated[list[str] | None, typer.Option("--framework", help="Only this source framework: pytorch, keras (repeatable).")]
 Formats = Annotated[list[str] | None, typer.Option("--format", help="Only this format; all: every one there is (repeatable).")]
@@ -33,6 +35,16 @@ Precisions = Annotated[list[str] | None, typer.Option("--precision", help="Only 
 Servers = Annotated[list[str] | None, typer.Option("--server", help="Only this server (repeatable).")]
 Launchers = Annotated[list[str] | None, typer.Option("--launcher", help="Only this launcher: process, container (repeatable).")]
 Protocols = Annotated[list[str] | None, typer.Option("--protocol", help="Only this protocol: rest, grpc, or a full name (repeatable).")]
+
+Inputs = Annotated[
+    list[str] | None, typer.Option("--input", help="An input of your own model, e.g. image:float32:None,8,8,1 (repeatable, in order).")
+]
+Outputs = Annotated[list[str] | None, typer.Option("--output", help="The name of an output of your own model (repeatable, in order).")]
+Samples = Annotated[str, typer.Option("--samples", help="An .npz with an array for each input of your own model; `labels` may be in it.")]
+Signature = Annotated[str, typer.Option("--signature", help="The signature of your own SavedModel, where it has several.")]
+AllowPickle = Annotated[
+    bool, typer.Option("--allow-pickle", help="Load pickles in your own model or samples, which runs whatever code is in them.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +88,29 @@ def settings(context: typer.Context) -> Settings:
 
 
 def select(**filters: list[str] | None) -> Selection:
-    """A checked selection from a command's filters. Raises UsageError for an unknown name."""
-    models = tuple(MODELS.proper(name) if "@" in name else name for name in filters.pop("models", None) or ())
+    """A checked selection from a command's filters; a model's path becomes its name. Raises UsageError for an unknown name."""
+    workspace = Workspace.current()
+    names = [own_models.name_of(value, workspace) for value in filters.pop("models", None) or ()]
+    models = tuple(MODELS.proper(name) if "@" in name else name for name in names)
     selection = Selection(models=models, **{name: tuple(values or ()) for name, values in filters.items()})
-    selection.check()
+    selection.check(own_models.names(workspace))
     return selection
+
+
+def declare(models: list[str] | None, said: own_models.Description) -> list[str] | None:
+    """The names of `--model`, those of the user's own with what was said about them remembered in the workspace."""
+    if said != own_models.Description() and len(models or ()) != 1:
+        raise UsageError("--input, --output, --samples, --signature and --allow-pickle are about one model", hint="name it: --model PATH")
+    return None if models is None else [own_models.declare(value, said, Workspace.current()) for value in models]
+
+
+def description(
+    inputs: list[str] | None, outputs: list[str] | None, samples: str, signature: str, *, allow_pickle: bool
+) -> own_models.Description:
+    """What the options say about a model of the user's own. Raises UsageError."""
+    return own_models.Description(
+        tuple(own_models.tensor(text) for text in inputs or ()), tuple(outputs or ()), samples, signature, allow_pickle=allow_pickle
+    )
 
 
 def table(title: str, *columns: str) -> Table:

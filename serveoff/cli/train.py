@@ -16,7 +16,22 @@ from serveoff.registry import load_module
 from serveoff.running import at_work
 from serveoff.training import ThroughputResult
 
-from .settings import Frameworks, Models, Settings, select, settings, table, terminal
+from .settings import (
+    AllowPickle,
+    Frameworks,
+    Inputs,
+    Models,
+    Outputs,
+    Samples,
+    Settings,
+    Signature,
+    declare,
+    description,
+    select,
+    settings,
+    table,
+    terminal,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -41,10 +56,16 @@ def train(
         Literal["auto", "on", "off"], typer.Option(help="--throughput: Keras with XLA; auto is what Keras chooses.")
     ] = "auto",
     timeout_s: float = typer.Option(300, min=1, help="--throughput: seconds that a model may take to compile, or a turn."),
+    input: Inputs = None,  # noqa: A002 - the option's name
+    output: Outputs = None,
+    samples: Samples = "",
+    signature: Signature = "",
+    allow_pickle: AllowPickle = False,
 ) -> None:
     """Train in both frameworks, and prove the twins equal; or measure how fast they train.
 
     Both start from the same weights and see the same batches. Twins: one architecture with one set of weights, built in each framework.
+    A model of your own, given by its path, is taken in with the weights that it has.
     """
     shared = settings(context)
     _require_fitting(context, throughput=throughput)
@@ -61,13 +82,17 @@ def train(
         )
         _throughput(shared, stage, plan)
         return
-    selection = select(models=model, frameworks=framework)
+    said = description(input, output, samples, signature, allow_pickle=allow_pickle)
+    selection = select(models=declare(model, said), frameworks=framework)
     stage = load_module("models.train")
     with at_work(shared.workspace, "train"):
         records, twins = stage.train(selection, shared.workspace, shared.console, epochs, range(seed, seed + seeds), fresh=fresh)
+        twins += load_module("models.intake").take_in_all(selection, shared.workspace, shared.console)
 
     report = load_module("report.training")
     shared.emit({"training": records, "twins": twins}, lambda: _twins(twins))
+    if not records:  # models of the user's own only
+        return
     if not shared.json:
         report.show(report.tables(records, None), terminal())
     shared.console.say(f"written: {report.write_page(shared.workspace)}")
@@ -107,7 +132,7 @@ def _twins(proofs: Sequence[TwinProof]) -> Table:
         gate = proof.parity
         weights = proof.weights_from if proof.trained else f"{proof.weights_from}, drawn and not trained"
         if gate is None:
-            equal.add_row(proof.model, weights, "-", "-", "one framework only")
+            equal.add_row(proof.model, weights, "-", "-", proof.unproved or "one framework only")
             continue
         allowed = f"{gate.tolerance.atol:g} + {gate.tolerance.rtol:g}*|x|"
         equal.add_row(proof.model, weights, f"{gate.max_abs:.2e}", allowed, "equal" if gate.passed else gate.reason)

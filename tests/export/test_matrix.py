@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from export.export import matrix
 from serveoff.registry import FORMATS
 from serveoff.selection import Selection
+from serveoff.workspace import Workspace
 
 DEFAULT = {"keras.savedmodel.float32", "keras.tflite.float32", "pytorch.onnx.float32", "pytorch.torchscript.float32"}
+NO_WORKSPACE = Workspace(Path("/nowhere"))
 
 
 def cells(selection: Selection) -> set[str]:
-    return {cell.id.partition(".")[2] for cell in matrix(selection) if cell.model == "digits_cnn"}
+    return {cell.id.partition(".")[2] for cell in matrix(selection, NO_WORKSPACE) if cell.model == "digits_cnn"}
 
 
 def everything() -> set[str]:

@@ -1,0 +1,111 @@
+"""PyTorch models of the user's own: from a model file, or from a pickle that was allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from serveoff import own_kinds
+from serveoff.errors import InputError
+
+from .. import weights as weight_files
+from . import python_file
+
+if TYPE_CHECKING:
+    from serveoff.contract import TensorSpec
+    from serveoff.own_models import OwnModel
+    from serveoff.plugins import Array, Tensors
+
+
+class PyTorchModel:
+    """A module in evaluation mode. It does not tell what it takes."""
+
+    def __init__(self, source: OwnModel) -> None:
+        self._module: torch.nn.Module = _BUILD[source.kind](Path(source.path)).eval()
+        self._what = Path(source.path).name
+        self.inputs: tuple[TensorSpec, ...] = ()
+        self.ids: Mapping[str, int] = {}
+
+    def settle(self, inputs: tuple[TensorSpec, ...], samples: Tensors) -> None:
+        self._names = [t.name for t in inputs]
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        try:
+            with torch.inference_mode():
+                result = self._module(*(torch.from_numpy(inputs[name]) for name in self._names))
+        except Exception as error:
+            said = str(error).strip().splitlines() or [repr(error)]
+            raise InputError(f"the PyTorch model refuses the samples: {type(error).__name__}: {said[0]}") from error
+        named = _named(result)
+        for name, value in named.items():
+            if not isinstance(value, torch.Tensor):
+                raise InputError(f"output {name} of {self._what} is a {type(value).__name__}, not a tensor")
+        return {name: value.numpy() for name, value in named.items()}
+
+    def weights(self) -> Mapping[str, Array]:
+        for name, value in self._module.state_dict().items():
+            if not isinstance(value, torch.Tensor) or value.dtype == torch.bfloat16:
+                kind = str(value.dtype) if isinstance(value, torch.Tensor) else type(value).__name__
+                raise InputError(
+                    f"the weight {name} of {self._what} is {kind}, which cannot be kept", hint="model.float() makes it float32"
+                )
+        return {name: value.detach().cpu().numpy().copy() for name, value in self._module.state_dict().items()}
+
+    def restore(self, weights: Mapping[str, Array]) -> None:
+        shapes = {name: value.shape for name, value in self._module.state_dict().items()}
+        known = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+        self._module.load_state_dict({n: v.reshape(shapes[n]) if n in shapes else v for n, v in known.items()})  # a file has no scalars
+
+    def shared(self) -> Mapping[str, Array]:
+        return weight_files.from_pytorch(self._module)
+
+    def adopt(self, shared: Mapping[str, Array]) -> None:
+        try:
+            weight_files.into_pytorch(self._module, shared)
+        except RuntimeError as error:
+            raise InputError(f"weights of other shapes: {str(error).splitlines()[-1].strip()}") from error
+
+    def native(self) -> torch.nn.Module:
+        """The same model with a tuple of tensors where it answered with a dictionary; a wrapper would hide the inputs from torch.export."""
+        self._module.register_forward_hook(lambda _module, _inputs, result: tuple(result.values()) if isinstance(result, Mapping) else None)
+        return self._module
+
+
+def open_model(source: OwnModel, checkpoint: Path) -> PyTorchModel:
+    return PyTorchModel(source)
+
+
+def _named(result: Any) -> dict[str, Any]:
+    if isinstance(result, Mapping):
+        return {str(name): value for name, value in result.items()}
+    return {f"output_{i}": value for i, value in enumerate(result if isinstance(result, tuple | list) else [result])}
+
+
+def _from_file(path: Path) -> torch.nn.Module:
+    function = own_kinds.BUILDERS["pytorch"]
+    model = python_file.call(path, function)
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"{function}() of {path} returned a {type(model).__name__}, not a torch.nn.Module")
+    return model
+
+
+def _from_pickle(path: Path) -> torch.nn.Module:
+    try:
+        model = torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be unpickled: {type(error).__name__}: {error}",
+            hint="a pickle needs the classes it was made of: name a .py file that builds the model and loads its weights",
+        ) from error
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(
+            f"{path} holds a {type(model).__name__}, not a model",
+            hint="name a .py file whose build_pytorch() makes the model, and loads these weights into it",
+        )
+    return model
+
+
+_BUILD = {own_kinds.PYTHON: _from_file, own_kinds.PICKLE: _from_pickle}

@@ -1,0 +1,131 @@
+"""The samples of a model of the user's own: his, or seeded random ones in a domain that most models can take; never zeros."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from serveoff import own_kinds
+from serveoff.errors import InputError
+
+from . import python_file
+
+if TYPE_CHECKING:
+    from serveoff.contract import TensorSpec
+    from serveoff.own_models import OwnModel
+    from serveoff.plugins import Array, Tensors
+
+LABELS = "labels"
+ENOUGH = 64
+"""As many different payloads as a load has."""
+MOST = 256
+_MOST_RANDOM_BYTES = 256 * 2**20
+_SEED = 20_240
+_LARGEST_ID = 100
+
+
+def given(source: OwnModel) -> tuple[dict[str, Array] | None, Array | None]:
+    """The user's samples (at most MOST rows) and their labels, None where there are none. Raises InputError for a damaged file."""
+    if source.samples:
+        arrays = _read(Path(source.samples), allow_pickle=source.allow_pickle)
+    elif source.kind == own_kinds.PYTHON and python_file.has(Path(source.path), python_file.SAMPLES):
+        arrays = _called(Path(source.path))
+    else:
+        return None, None
+    arrays = {name: _as_text(value)[:MOST] for name, value in arrays.items()}
+    known = {t.name for t in source.inputs}
+    labels = arrays.pop(LABELS) if LABELS in arrays and LABELS not in known and len(arrays) > 1 else None
+    return arrays, labels
+
+
+def fit(known: Sequence[TensorSpec], samples: Tensors) -> dict[str, Array]:
+    """The samples in the inputs' order. Raises InputError when one is missing, or is not what the model takes."""
+    if len(known) == len(samples) == 1:  # then its name says nothing
+        samples = {known[0].name: next(iter(samples.values()))}
+    for name in samples:
+        if name not in {t.name for t in known}:
+            raise InputError(f"the samples have {name!r}, which is no input", hint=f"the inputs are: {', '.join(t.name for t in known)}")
+    fitted = {}
+    for tensor in known:
+        value = samples.get(tensor.name)
+        if value is None:
+            raise InputError(f"the samples have nothing for the input {tensor.name!r}", hint=f"they have: {', '.join(samples)}")
+        dtype = "string" if value.dtype == object else value.dtype.name
+        if dtype != tensor.dtype:
+            raise InputError(
+                f"the samples for {tensor.name} are {dtype}, the model takes {tensor.dtype}", hint=f".astype({tensor.dtype!r})"
+            )
+        if value.ndim != len(tensor.shape) or any(
+            size not in (None, has) for size, has in zip(tensor.shape[1:], value.shape[1:], strict=True)
+        ):
+            wanted = ", ".join("rows" if i == 0 else str(size) for i, size in enumerate(tensor.shape))
+            raise InputError(f"the samples for {tensor.name} have the shape {list(value.shape)}, the model takes [{wanted}]")
+        fitted[tensor.name] = value
+    if len({len(value) for value in fitted.values()}) != 1 or not len(next(iter(fitted.values()))):
+        raise InputError(f"the samples must have equally many rows: { {name: len(value) for name, value in fitted.items()} }")
+    return fitted
+
+
+def random(known: Sequence[TensorSpec], domain: Mapping[str, int]) -> dict[str, Array]:
+    """ENOUGH seeded rows (fewer where they would be very large). `domain` has the number of ids of an input, where it is known."""
+    generator = np.random.default_rng(_SEED)
+    row_bytes = sum(
+        np.dtype(object if t.dtype == "string" else t.dtype).itemsize * math.prod(size or 1 for size in t.shape[1:]) for t in known
+    )
+    rows = max(8, min(ENOUGH, _MOST_RANDOM_BYTES // max(1, row_bytes)))
+    return {t.name: _random(generator, t, (rows, *t.shape[1:]), domain.get(t.name, _LARGEST_ID)) for t in known}
+
+
+def _random(generator: np.random.Generator, tensor: TensorSpec, shape: tuple[Any, ...], ids: int) -> Array:
+    if tensor.dtype == "string":
+        texts: Array = np.array([f"sample {number}" for number in range(math.prod(shape))], object).reshape(shape)
+        return texts
+    if tensor.dtype == "bool":
+        return generator.random(shape) < 0.5
+    if "mask" in tensor.name.lower():  # the last part of a row is padding
+        length = shape[-1] if len(shape) > 1 else 1
+        ends = generator.integers(max(1, length // 2), length + 1, size=(*shape[:-1], 1))
+        return (np.arange(length) < ends).astype(tensor.dtype).reshape(shape)
+    if tensor.dtype in ("uint8", "int8"):
+        info = np.iinfo(tensor.dtype)
+        return generator.integers(info.min, info.max, size=shape, dtype=tensor.dtype, endpoint=True)
+    if np.issubdtype(np.dtype(tensor.dtype), np.integer):
+        return generator.integers(1, max(2, ids), size=shape).astype(tensor.dtype)
+    return generator.standard_normal(shape).astype(tensor.dtype)
+
+
+def _read(path: Path, *, allow_pickle: bool) -> dict[str, Array]:
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=allow_pickle) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        if "allow_pickle" in str(error):
+            raise InputError(
+                f"{path} holds Python objects, and loading them runs whatever code is in them",
+                hint="save plain arrays (texts: dtype 'S' or 'U'); or, if you trust the file, say --allow-pickle",
+            ) from None
+        raise InputError(
+            f"{path} is not an .npz file of arrays: {error}", hint="numpy.savez(path, input_name=array, ...) writes one"
+        ) from error
+
+
+def _called(path: Path) -> dict[str, Array]:
+    found = python_file.call(path, python_file.SAMPLES)
+    arrays = dict(found) if isinstance(found, Mapping) else {"input": found}
+    for name, value in arrays.items():
+        if not isinstance(value, np.ndarray):
+            raise InputError(f"samples() of {path} has a {type(value).__name__} for {name!r}, not a numpy array")
+    return arrays
+
+
+def _as_text(value: Array) -> Array:
+    """Texts as bytes in an object array, as the runtimes take them."""
+    if value.dtype.kind not in "SUO":
+        return value
+    texts: Array = np.array([t.encode() if isinstance(t, str) else t for t in value.astype(object).flat], object).reshape(value.shape)
+    return texts
