@@ -51,7 +51,7 @@ class Watch:
         self._processes: dict[int, psutil.Process] | None = {}
         self._gauge = Gauge(container=target.container is not None)
         self._waited: dict[str, float] | None = {}
-        """Thread -> seconds it waited, the same way."""
+        """Thread -> seconds it waited, also of threads that have ended since."""
         self.samples: list[Sample] = []
         self.cores: tuple[int, ...] | None = None
         """Those that the target could run on."""

@@ -74,6 +74,18 @@ def test_every_row_was_measured_and_its_answers_were_right(run: RunResult) -> No
         assert (cell.verdict == "INVALID") == bool(cell.reasons), key
 
 
+def test_every_row_says_where_its_time_goes_and_what_the_server_used(run: RunResult) -> None:
+    assert {(f.artifact_id, f.reason) for f in run.floors} == {(cell.manifest.id, "") for cell in run.cells}
+    for key, cell in rows(run).items():
+        assert cell.measurement is not None, key
+        silent = cell.measurement.server_silent
+        assert bool(silent) == (cell.measurement.server is None) == (cell.protocol == "torchserve_grpc"), (key, silent)
+        assert cell.measurement.surroundings is not None, key
+        used = cell.measurement.surroundings.usage
+        assert used is not None, key
+        assert min(used.cpu_s, used.memory_mean_bytes, used.threads) > 0, key
+
+
 def test_the_same_encoding_sends_the_same_bytes(run: RunResult) -> None:
     json = {c.payload_bytes for c in run.cells if c.encoding == "json"}
     assert len(json) == 1, "one JSON body for every server"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from serveoff import affinity
 from serveoff.contract import LauncherKind, LaunchSpec, Target
 from serveoff.errors import MissingToolError, NotReadyError, ServeoffError
 from serveoff.plugins import Artifact, Launcher
@@ -119,6 +120,9 @@ class ContainerLauncher:
         done = _run((tool, "update", "--cpuset-cpus", ",".join(map(str, sorted(cores))), name), 30)
         if done.returncode:
             raise ServeoffError(f"{target.id} cannot be pinned to cores: {tool} could not update the container {name}: {_why(done)}")
+        for forwarder in _forwarders():
+            with contextlib.suppress(OSError):  # the engine's own, so perhaps not ours to touch
+                affinity.pin(forwarder, cores)
 
     def processes(self, target: Target) -> list[int] | None:
         """What runs in the container, and what forwards its ports; None where the engine runs in a virtual machine."""
@@ -129,7 +133,7 @@ class ContainerLauncher:
         found = [psutil.Process(int(words[0]))]
         with contextlib.suppress(psutil.Error):
             found += found[0].children(recursive=True)
-        return [one.pid for one in found] + [one.pid for one in psutil.process_iter(["name"]) if one.info["name"] in _FORWARDERS]
+        return [one.pid for one in found] + _forwarders()
 
     def _freeze(self, target: Target, command: str, *, wanted: bool) -> None:
         tool, name = _engine(), target.container or ""
@@ -180,6 +184,10 @@ def run_command(
         spec.image or "",
         *(slots.fill(word) for word in spec.argv),
     )
+
+
+def _forwarders() -> list[int]:
+    return [one.pid for one in psutil.process_iter(["name"]) if one.info["name"] in _FORWARDERS]
 
 
 def _in_container(pid: int, container_id: str) -> bool:

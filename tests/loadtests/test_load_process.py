@@ -53,6 +53,23 @@ def test_locusts_own_csv_agrees_with_the_records(http_stand_in: HttpStandIn, run
     assert float(row["50%"]) == pytest.approx(median_ms, rel=0.02), "whole milliseconds would not do"
 
 
+_COLLECTIONS = """
+import gc, os, time
+log = open(os.environ["COLLECTIONS"], "a", buffering=1)
+gc.callbacks.append(lambda phase, _: phase == "start" and print(time.monotonic_ns(), file=log))
+"""
+
+
+def test_the_garbage_collector_rests_in_the_window(http_stand_in: HttpStandIn, run_load: Load, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(_COLLECTIONS)
+    seen = tmp_path / "collections"
+    facts = run_load(http_stand_in.port, CLOSED, env={"PYTHONPATH": str(tmp_path / "site"), "COLLECTIONS": str(seen)}).facts
+    at_ns = [int(line) for line in seen.read_text().split()]
+    assert any(moment < facts.window_start_ns for moment in at_ns), "it does collect, otherwise"
+    assert not any(facts.window_start_ns <= moment < facts.window_end_ns for moment in at_ns)
+
+
 def test_constant_arrivals_keep_their_schedule(http_stand_in: HttpStandIn, run_load: Load) -> None:
     loaded = run_load(http_stand_in.port, CONSTANT)
     facts = loaded.facts

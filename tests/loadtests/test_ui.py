@@ -133,7 +133,9 @@ def test_a_person_picks_target_protocol_and_load_on_the_page(page: Page, http_st
     assert {A.encode() in body for body in http_stand_in.bodies} == {True}
     names = {row["name"]: row for row in page.stats()["stats"]}
     assert names[f"{A} tfs_rest"]["num_failures"] == 0
-    assert isinstance(names[f"{A} tfs_rest"]["median_response_time"], float)
+    least, median, most = (names[f"{A} tfs_rest"][f"{which}_response_time"] for which in ("min", "median", "max"))
+    assert 0 < least <= median <= most
+    assert {type(each) for each in (least, median, most)} == {float}, "whole milliseconds would not do"
 
     # What is picked next counts from the next start on: another target, and an open loop.
     http_stand_in.bodies.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from fractions import Fraction
 from typing import Any
 
@@ -200,3 +201,46 @@ def test_a_void_round_is_replaced_by_its_repetition_and_stays_on_record(make: An
     assert [(c.round, c.attempt, c.verdict) for c in settled(cells)] == [(1, 2, "VALID"), (2, 1, "VALID"), (3, 2, "INVALID")]
     assert reasons(cells, 2) == ()
     assert reasons(cells, 3) == ("2 of 3 rounds are VALID, 3 are needed", "stolen", "and 1 more")
+
+
+@given(pairs=st.lists(st.tuples(st.integers(50, 400), st.integers(50, 400)), min_size=3, max_size=8), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_the_error_of_a_paired_ratio_is_scipys(make: Any, pairs: list[tuple[int, int]], seed: int) -> None:
+    """Of the rounds, that is: each second here is like the other, so the second bootstrap, within rounds, adds nothing."""
+    a, b = (units([a_round(make, number, [[500] * rate] * 2) for number, rate in enumerate(side)]) for side in zip(*pairs, strict=True))
+    mine = bootstrap._paired_error(a, b, THROUGHPUT, np.random.default_rng(seed))
+
+    def log_ratio(old: Any, new: Any, axis: int) -> Any:
+        return np.log(np.mean(new, axis=axis)) - np.log(np.mean(old, axis=axis))
+
+    samples = tuple(np.array(side, float) for side in zip(*pairs, strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # of rounds that do not differ; the error is 0 all the same
+        theirs = float(stats.bootstrap(samples, log_ratio, paired=True, n_resamples=6000, method="percentile", rng=seed).standard_error)
+    freed = theirs * math.sqrt(len(pairs) / (len(pairs) - 1))
+    assert mine == pytest.approx(freed, rel=0.1, abs=1e-9)
+
+
+@given(centre=st.floats(-3, 3), error=st.floats(1e-6, 1), freedom=st.floats(2, 50))
+@settings(max_examples=60, deadline=None)
+def test_the_range_is_scipys_t_interval(centre: float, error: float, freedom: float) -> None:
+    found = bootstrap._range(centre, error, freedom)
+    low, high = stats.t.interval(bootstrap.CONFIDENCE, freedom, loc=centre, scale=error)
+    assert (math.log(found.low), math.log(found.high)) == pytest.approx((low, high), rel=1e-9, abs=1e-12)
+
+
+@given(sides=st.tuples(*[st.lists(st.floats(1, 100), min_size=3, max_size=9, unique=True)] * 2))
+@settings(max_examples=60, deadline=None)
+def test_the_degrees_of_freedom_are_those_of_scipys_welch_test(sides: tuple[list[float], list[float]]) -> None:
+    a, b = (float(stats.sem(side)) for side in sides)
+    wanted = stats.ttest_ind(*sides, equal_var=False).df
+    assert bootstrap._welch(a, len(sides[0]) - 1, b, len(sides[1]) - 1) == pytest.approx(wanted)
+
+
+def test_the_probability_of_a_ratio_is_scipys(make: Any) -> None:
+    rng = np.random.default_rng(8)
+    a, b = rounds_of(make, rng, [1000, 1050, 980, 1010]), rounds_of(make, rng, [1040, 1100, 1000, 1080])
+    found = ratio(a, b, P50, paired=True)
+    assert found is not None
+    error = math.log(found.interval.high / found.interval.low) / 2 / float(stats.t.ppf((1 + bootstrap.CONFIDENCE) / 2, 3))
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(math.log(found.value)) / error, 3))

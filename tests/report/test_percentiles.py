@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from report.percentiles import (
+    CONFIDENCE,
     P50,
     P90,
     P99,
@@ -150,3 +152,12 @@ def test_what_was_never_sent_counts_as_longer_than_every_reply(unsent: int, p99_
     assert found is not None
     assert (found.value_us, found.enough, found.n) == (p99_us, enough, 11_881)
     assert found.bound_us is None or found.bound_us >= p99_us
+
+
+@given(samples=st.lists(st.integers(1, 2047), min_size=20, max_size=300), quantile=st.sampled_from([P50, P90, Fraction(3, 4)]))
+@settings(max_examples=60, deadline=None)
+def test_the_bound_is_that_of_scipys_quantile_test(make: Any, samples: list[int], quantile: Fraction) -> None:
+    found = estimate(decode(make.encode(samples)), quantile)
+    assert found is not None
+    theirs: Any = stats.quantile_test(samples, p=float(quantile), alternative="less").confidence_interval(CONFIDENCE)
+    assert found.bound_us == (None if math.isnan(theirs.high) else theirs.high)
