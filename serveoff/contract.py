@@ -23,6 +23,8 @@ LauncherKind = Literal["host", "image"]
 
 GIVEN: Literal["given"] = "given"
 SIGNATURE = "serving_default"
+LOOPBACK = "127.0.0.1"
+"""Where everything listens unless told otherwise."""
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -254,8 +256,8 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     """What to run, not how.
 
     Slots in `argv`, `env` values and the contents of `files`: `{port.NAME}`, `{mount.NAME}`, `{file.NAME}` (the path of a file of
-    `files`), `{work}` (a writable directory), `{scratch}` (one with a short path, for sockets), `{host}` (the address to listen on).
-    The launcher fills them in.
+    `files`), `{work}` (a writable directory), `{scratch}` (one with a short path, for sockets), `{host}` (the address to listen on, where
+    it runs). The launcher fills them in.
     Exactly one of `module` (run with our Python), `binary` (a program on PATH or a path) and `image` is set.
     """
 
@@ -278,6 +280,8 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     threads: int
     readiness: Readiness
     metrics: MetricsPage | None = None
+    listen: str = LOOPBACK
+    """The address of this host at which clients reach it."""
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):

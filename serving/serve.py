@@ -13,14 +13,14 @@ import msgspec
 
 from serveoff import artifacts, host, livecheck, reference, skips, storage
 from serveoff.console import Console
-from serveoff.contract import Manifest, Skip, Target
+from serveoff.contract import LOOPBACK, Manifest, Skip, Target
 from serveoff.errors import GateError, InputError, MissingToolError, NotReadyError, ServeoffError
 from serveoff.plugins import Launcher
 from serveoff.registry import LAUNCHERS, SERVERS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
-from . import ready, targets
+from . import ports, ready, targets
 from .matrix import Wanted, covered, matrix
 
 _AT_ONCE = 4
@@ -41,22 +41,36 @@ class Outcome:
     exposed: bool = False
 
 
-def serve(selection: Selection, workspace: Workspace, console: Console, threads: int | None = None) -> tuple[list[Outcome], list[Skip]]:
-    """Start the selected targets; `threads` is what one call of a model may use. What is missing stands in `targets/skips.json`, too.
+def serve(
+    selection: Selection, workspace: Workspace, console: Console, threads: int | None = None, listen: str = LOOPBACK
+) -> tuple[list[Outcome], list[Skip]]:
+    """Start the selected targets; `threads` is what one call of a model may use, `listen` the address of this host where they are reached.
+
+    What is missing stands in `targets/skips.json`, too.
 
     One that fails is stopped and leaves the others standing: see `verdict`. Interrupted, everything that this call started is stopped.
+    Raises UsageError for an address that this host does not have.
     """
+    ports.require_address(listen)
     found = artifacts.find(workspace, selection)
     if not found:
         raise InputError("there is no artifact to serve", hint="`serveoff export` makes them; `serveoff models` shows what there could be")
     wanted, skipped = matrix(selection, found)
-    outcomes = sorted(_serve_all(wanted, workspace, console, threads or default_threads()), key=lambda outcome: outcome.id)
+    outcomes = sorted(_serve_all(wanted, workspace, console, _Means(threads or default_threads(), listen)), key=lambda outcome: outcome.id)
     missing = {o.id: o.error for o in outcomes if isinstance(o.error, MissingToolError)}
     skipped += [Skip(stage="serve", what=name, reason=f"{e.message}: {e.hint}" if e.hint else e.message) for name, e in missing.items()]
     failed = [Skip(stage="serve", what=o.id, reason=f"failed: {o.error}") for o in outcomes if o.error and o.id not in missing]
     servable = {artifact.manifest.id for artifact in artifacts.find(workspace, Selection())}
     skips.update(workspace.targets / "skips.json", lambda skip: covered(skip, selection, found, servable), (*skipped, *failed))
     return [outcome for outcome in outcomes if outcome.id not in missing], skipped
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What every target gets."""
+
+    threads: int
+    listen: str
 
 
 def default_threads() -> int:
@@ -75,14 +89,14 @@ def verdict(outcomes: Sequence[Outcome], skips: Sequence[Skip]) -> None:
         raise type(gravest)("\n".join(error.message for error in errors), gravest.hint)
 
 
-def _serve_all(wanted: Sequence[Wanted], workspace: Workspace, console: Console, threads: int) -> list[Outcome]:
+def _serve_all(wanted: Sequence[Wanted], workspace: Workspace, console: Console, means: _Means) -> list[Outcome]:
     cancelled = threading.Event()
     outcomes: list[Outcome] = []
     with (
         ThreadPoolExecutor(max_workers=max(1, min(_AT_ONCE, host.cores()))) as pool,
         console.bar("serve", len(wanted)) as bar,
     ):
-        futures = [pool.submit(_serve_one, one, workspace, threads, cancelled) for one in wanted]
+        futures = [pool.submit(_serve_one, one, workspace, means, cancelled) for one in wanted]
         try:
             for number, future in enumerate(as_completed(futures), 1):
                 outcome = future.result()
@@ -110,15 +124,15 @@ def _words(outcome: Outcome) -> str:
     return f"{told}; it listens on all addresses of this host" if outcome.exposed else told
 
 
-def _serve_one(one: Wanted, workspace: Workspace, threads: int, cancelled: threading.Event) -> Outcome:
+def _serve_one(one: Wanted, workspace: Workspace, means: _Means, cancelled: threading.Event) -> Outcome:
     try:
         artifacts.verify(one.artifact)
         reference.load(one.artifact.reference_file)  # damaged, it would be noticed only after the server has come up
-        if (kept := _running_already(one, workspace, threads)) is not None:
+        if (kept := _running_already(one, workspace, means)) is not None:
             return Outcome(one.id, kept, kept=True)
         if cancelled.is_set():
             raise NotReadyError(f"{one.id} was not started")
-        target = _start(one, workspace, threads, cancelled)
+        target = _start(one, workspace, means, cancelled)
         return Outcome(one.id, target, exposed=ready.is_exposed(target, LAUNCHERS.load(one.launcher)))
     except ServeoffError as error:
         return Outcome(one.id, None, error)
@@ -128,14 +142,15 @@ def _serve_one(one: Wanted, workspace: Workspace, threads: int, cancelled: threa
         return Outcome(one.id, None, failure)
 
 
-def _running_already(one: Wanted, workspace: Workspace, threads: int) -> Target | None:
+def _running_already(one: Wanted, workspace: Workspace, means: _Means) -> Target | None:
     """The recorded target, when it serves these very files with these threads, and answers correctly; any other is stopped."""
     directory = workspace.targets / one.id
     record = directory / targets.RECORD
     if not record.exists():
         return None
     target = storage.read(record, Target)
-    same = storage.read(directory / artifacts.MANIFEST, Manifest).files == one.artifact.manifest.files and target.threads == threads
+    same = storage.read(directory / artifacts.MANIFEST, Manifest).files == one.artifact.manifest.files
+    same = same and target.threads == means.threads and {e.host for e in target.endpoints} == {means.listen}
     if same and target.ready_s is not None and LAUNCHERS.load(target.launcher).alive(target):
         try:
             if all(livecheck.check(target, one.artifact, e.protocol, (1,), _KEPT_TIMEOUT_S).passed for e in target.endpoints):
@@ -146,12 +161,13 @@ def _running_already(one: Wanted, workspace: Workspace, threads: int) -> Target 
     return None
 
 
-def _start(one: Wanted, workspace: Workspace, threads: int, cancelled: threading.Event) -> Target:
+def _start(one: Wanted, workspace: Workspace, means: _Means, cancelled: threading.Event) -> Target:
     directory, launcher = workspace.targets / one.id, LAUNCHERS.load(one.launcher)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     started = time.monotonic()
-    spec = SERVERS.load(one.server).launch_spec(one.artifact, launcher.kind, directory, threads)
+    spec = SERVERS.load(one.server).launch_spec(one.artifact, launcher.kind, directory, means.threads)
+    spec = msgspec.structs.replace(spec, listen=means.listen)
     storage.write(directory / "launch.json", spec)
     storage.write(directory / artifacts.MANIFEST, one.artifact.manifest)
     target = launcher.start(one.id, spec, one.artifact, directory)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from serveoff.contract import Target
+from serveoff.contract import LOOPBACK, Target
 from serveoff.registry import load_module
 from serveoff.running import at_work
 
@@ -31,6 +31,7 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads one call of a model may use; the default is half of the cores.")
     ] = None,
+    listen: Annotated[str, typer.Option(help="The address of this host to listen on; for load workers on other hosts.")] = LOOPBACK,
 ) -> None:
     """Start every server that can run here.
 
@@ -40,7 +41,7 @@ def serve(
     selection = select(models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher)
     stage = load_module("serving.serve")
     with at_work(shared.workspace, "serve"):
-        outcomes, skips = stage.serve(selection, shared.workspace, shared.console, threads)
+        outcomes, skips = stage.serve(selection, shared.workspace, shared.console, threads, listen)
 
     def tables() -> Table:
         shown = table("Targets", "target", "state", ">seconds", "where")

@@ -55,12 +55,12 @@ def write_files(spec: LaunchSpec, slots: Slots, directory: Path) -> None:
 
 def metrics(spec: LaunchSpec, ports: Mapping[str, int]) -> str | None:
     """The URL of the metrics page for a client on this host, given the ports on this host."""
-    return f"http://127.0.0.1:{ports[spec.metrics.port]}{spec.metrics.path}" if spec.metrics else None
+    return f"http://{spec.listen}:{ports[spec.metrics.port]}{spec.metrics.path}" if spec.metrics else None
 
 
 def endpoints(spec: LaunchSpec, ports: Mapping[str, int]) -> tuple[Endpoint, ...]:
-    """Where a client on this host reaches each protocol, given the ports on this host."""
+    """Where a client reaches each protocol, given the ports on this host."""
     return tuple(
-        Endpoint(protocol=protocol, host="127.0.0.1", port=ports[port], model_name=spec.model_name)
+        Endpoint(protocol=protocol, host=spec.listen, port=ports[port], model_name=spec.model_name)
         for protocol, port in spec.protocols.items()
     )

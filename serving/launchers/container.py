@@ -1,7 +1,7 @@
 """Runs a server's image with the `docker` or the `podman` command, whichever has an engine that answers.
 
-Ports are published on 127.0.0.1 only, and only those that a client needs; mounts are read-only; labels find a container again after
-a crash.
+Ports are published on one address only, 127.0.0.1 unless told otherwise, and only those that a client needs; mounts are read-only; labels
+find a container again after a crash.
 `SERVEOFF_CONTAINER_CPUS` (e.g. 2) and `SERVEOFF_CONTAINER_MEMORY` (e.g. 4g) limit each container.
 """
 
@@ -176,7 +176,7 @@ def run_command(
         *("--label", f"{WORKSPACE_LABEL}={workspace}", "--label", f"{TARGET_LABEL}={target_id}"),
         *(("--pull", "never") if (spec.image or "").startswith(_OURS) else ()),  # a public hub may have a stranger's under that name
         *("--security-opt", "label=disable"),  # else SELinux keeps the mounts from the server
-        *(word for port, number in published.items() for word in ("--publish", f"127.0.0.1:{number}:{spec.ports[port]}")),
+        *(word for port, number in published.items() for word in ("--publish", f"{spec.listen}:{number}:{spec.ports[port]}")),
         *(word for here, there in mounts.items() for word in ("--mount", f"type=bind,{_field('source', here)},target={there},readonly")),
         *(word for key, value in spec.env.items() for word in ("--env", f"{key}={slots.fill(value)}")),
         *(word for flag, value in limits.items() if value for word in (flag, value)),
@@ -205,7 +205,7 @@ def _slots_inside(spec: LaunchSpec) -> _slots.Slots:
         files={name: f"{_FILES}/{name}" for name in spec.files},
         work="/tmp",  # noqa: S108 - the container's own
         scratch="/tmp",  # noqa: S108
-        host="0.0.0.0",  # noqa: S104 - inside the container; it is published on 127.0.0.1
+        host="0.0.0.0",  # noqa: S104 - inside the container; what is published is the launch spec's to say
     )
 
 

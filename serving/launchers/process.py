@@ -42,7 +42,7 @@ class ProcessLauncher:
             files={name: str(files / name) for name in spec.files},
             work=str(work),
             scratch=str(_scratch.make(work)) if _slots.uses(spec, "scratch") else str(work),
-            host="127.0.0.1",
+            host=spec.listen,
         )
         _slots.write_files(spec, slots, files)
         command = _command(spec, slots)

@@ -145,10 +145,10 @@ def _properties(artifact: Artifact) -> str:
     }
     properties = {
         "inference_address": "http://{host}:{port.inference}",
-        "management_address": "http://{host}:{port.management}",
+        "management_address": "http://127.0.0.1:{port.management}",
         "metrics_address": "http://{host}:{port.metrics}",
         "grpc_inference_address": "{host}",
-        "grpc_management_address": "{host}",
+        "grpc_management_address": "127.0.0.1",
         "grpc_inference_port": "{port.grpc}",
         "grpc_management_port": "{port.grpc_management}",
         "initial_worker_port": "{port.worker}",

@@ -76,7 +76,7 @@ def _tiny_spec(artifact: Artifact, behaviour: str = "good", timeout_s: float = 6
         artifact_id=artifact.manifest.id,
         model_name=artifact.manifest.model,
         binary=sys.executable,
-        argv=(str(TINY_SERVER), "{port.rest}", "--behaviour", behaviour),
+        argv=(str(TINY_SERVER), "{port.rest}", "--host", "{host}", "--behaviour", behaviour),
         ports={"rest": 8080},
         protocols={"tiny_rest": "rest"},
         files={"told.txt": "port {port.rest}, {not.a.slot}"},

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from serveoff.errors import ServeoffError
+from serveoff.errors import ServeoffError, UsageError
 from serving import ports
 
 
@@ -29,3 +29,21 @@ def test_no_free_port_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ServeoffError, match="found no free port") as raised:
         ports.take(("rest",))
     assert "serveoff stop" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("192.0.2.1", "does not have the address"),
+        ("0.0.0.0", "stands for all addresses"),
+        ("localhost", "no IPv4 address"),
+        ("::1", "IPv4"),
+    ],
+)
+def test_an_address_that_clients_could_not_use_is_refused(address: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        ports.require_address(address)
+
+
+def test_an_address_of_this_host_will_do() -> None:
+    ports.require_address("127.0.0.1")

@@ -1,4 +1,4 @@
-"""`python tiny_server.py PORT [--behaviour NAME]`: a real HTTP server that doubles its input; the behaviours are ways to fail.
+"""`python tiny_server.py PORT [--host ADDRESS] [--behaviour NAME]`: a real HTTP server that doubles its input, or fails.
 
 GET /ready -> "ready"; POST / {"instances": [[x, ...]]} -> {"predictions": [[2x, ...]]}.
 """
@@ -20,6 +20,7 @@ BEHAVIOURS = ("good", "wrong", "silent", "exit", "killed", "stubborn", "parent",
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--behaviour", choices=BEHAVIOURS, default="good")
     arguments = parser.parse_args()
     sys.stdout.write(f"tiny server, {arguments.behaviour}, port {arguments.port}, told {os.environ.get('TOLD', 'nothing')}\n")
@@ -35,7 +36,7 @@ def main() -> None:
     if arguments.behaviour == "parent":  # a worker that leaves the family: another session, another parent
         subprocess.run([sys.executable, "-c", _DAEMON, sys.executable], check=True)
     factor = 3 if arguments.behaviour == "wrong" else 2
-    address = "0.0.0.0" if arguments.behaviour == "exposed" else "127.0.0.1"
+    address = "0.0.0.0" if arguments.behaviour == "exposed" else arguments.host
     ThreadingHTTPServer((address, arguments.port), handler(factor)).serve_forever()
 
 

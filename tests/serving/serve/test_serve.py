@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from serving import ready, serve, targets
 MakeArtifact = Callable[..., Artifact]
 ALL = Selection()
 CONSOLE = Console(quiet=True)
+SECOND_LOOPBACK = "127.0.0.2"
 
 
 def up(workspace: Workspace, selection: Selection = ALL, **options: Any) -> list[serve.Outcome]:
@@ -64,6 +66,17 @@ def test_a_healthy_target_is_kept(tiny: Any, workspace: Workspace, make_artifact
     assert again[0].kept
     assert again[0].target == first
     assert tiny.launched == ["double"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+def test_it_listens_where_it_is_told_to(tiny: Any, workspace: Workspace, make_artifact: MakeArtifact) -> None:
+    make_artifact("double")
+    target = only_target(up(workspace, listen=SECOND_LOOPBACK))
+    (endpoint,) = target.endpoints
+    assert endpoint.host == SECOND_LOOPBACK
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", endpoint.port), timeout=5)
+    assert only_target(up(workspace)).endpoints[0].host == "127.0.0.1", "it moves when another address is asked for"
 
 
 @pytest.mark.parametrize("change", ["artifact", "threads", "killed", "frozen"])
