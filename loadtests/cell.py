@@ -12,9 +12,9 @@ import msgspec
 
 from serveoff import storage
 from serveoff.contract import Parity, Target
-from serveoff.results import WRONG_ANSWER, Cell, CellJob, LoadPlan, Measurement, ProfileChoice
+from serveoff.results import WRONG_ANSWER, Cell, CellJob, ClientCost, LoadPlan, Measurement, ProfileChoice
 
-from . import candidates, crew, handover, measure, merge, payloads, server_side, sleepers, steadiness, validity, watch
+from . import calibration, candidates, crew, handover, measure, merge, payloads, server_side, sleepers, steadiness, validity, watch
 from .candidates import Candidate
 from .member import Member
 from .profiles import resolve, searching
@@ -30,6 +30,8 @@ class Subject:
     live_check: Parity
     directory: Path
     payloads: handover.Payloads
+    client: ClientCost | None = None
+    """What the client costs on this protocol, where that was measured."""
 
 
 def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Cell:
@@ -80,7 +82,7 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members), sampled=len(answers.answers))
     result = msgspec.structs.replace(result, windows_within_us=members[0].opened_within_us)
     result = _with_server_side(result, target, job.protocol, directory if plan.workers else left[0].directory)
-    faults += validity.reasons(result, wrong)
+    faults += validity.reasons(result, wrong) + calibration.too_fast(result.offered_rps, result.load_processes, subject.client)
     disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)
     drift = steadiness.drift(raw, facts) if steady and died is None else None
     disturbances += [drift] if drift else []
@@ -114,6 +116,7 @@ def cell(
         reasons=tuple(reasons),
         round=step.round,
         attempt=step.attempt,
+        client=plan.client if candidate.wire.transport == "http" else "raw",
     )
 
 

@@ -55,6 +55,12 @@ def divide(wanted: str) -> Sets | str:
     return sets
 
 
+def server_cores(wanted: str) -> tuple[int, ...] | None:
+    """Those of every server; None where there are no sets. To be asked before `apart`, which leaves us the client's."""
+    sets = divide(wanted)
+    return sets.server if isinstance(sets, Sets) else None
+
+
 @contextmanager
 def apart(targets: Sequence[Target], wanted: str, console: Console) -> Iterator[str]:
     """Pin all targets, and ourselves with all load processes to come, until the end. Says in words what is in force.

@@ -12,7 +12,7 @@ import msgspec
 
 from serveoff import storage
 from serveoff.contract import Struct
-from serveoff.results import CellJob
+from serveoff.results import CellJob, ClientCost
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -146,6 +146,31 @@ def write_left(directory: Path, left: Left) -> None:
     pack(directory / RECORDS, left.columns)
     pack(directory / ANSWERS, left.answers)
     storage.write(directory / FACTS, left.facts)  # last: where it is, the others are whole
+
+
+class NullService(Struct, frozen=True, kw_only=True):
+    """What the null server answers on one port."""
+
+    transport: Literal["http", "grpc"]
+    reply: bytes
+
+
+class NullJob(Struct, frozen=True, kw_only=True):
+    services: tuple[NullService, ...]
+
+
+class Calibrations(Struct, frozen=True, kw_only=True):
+    """What a calibrating process is told: one job for each protocol, on the null server's ports. Each lies with its payloads."""
+
+    schema: int = 1
+    jobs: tuple[CellJob, ...]
+
+
+class Costs(Struct, frozen=True, kw_only=True):
+    """What it found, one for each job."""
+
+    schema: int = 1
+    costs: tuple[ClientCost, ...]
 
 
 def pack(path: Path, value: msgspec.Struct) -> None:

@@ -18,7 +18,8 @@ from serveoff.selection import Selection
 from serveoff.training import ThroughputResult
 from serveoff.workspace import Workspace
 
-from . import candidates, cpu_sets, distributed, floor, measure, payloads, resume, rounds
+from . import calibration, candidates, cpu_sets, distributed, floor, measure, payloads, resume, rounds
+from .calibration import Calibrator
 from .candidates import Candidate
 from .cell import Subject, cell, load
 from .handover import Payloads
@@ -45,21 +46,25 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
     with Turns(running, workspace.root, console) as turns, ExitStack() as stack:
         turns.rest()
         writer.floors = writer.floors or _floors(chosen, plan, workspace.root, directory, console)
+        servers = cpu_sets.server_cores(plan.cpu_sets)
         writer.cpu_sets = stack.enter_context(cpu_sets.apart(running, plan.cpu_sets, console))
-        test = _Test(plan, workspace.root, directory, turns)
+        client = calibration.begin(chosen, plan, turns, calibration.Place(workspace.root, directory / "calibration", servers))
+        writer.client = client
+        test = _Test(plan, workspace.root, directory, turns, client)
         with console.bar("load", wanted.rows) as bar:
             there = tuple(writer.cells)
             for number, done in enumerate(rounds.play(chosen, plan, resume.replayed(there, test.measure))):
                 if number >= len(there):
                     writer.add(done)
                     bar.advance_to(sum(c.attempt == 1 for c in writer.cells), _line(done))
+        turns.rest()
+        client.after()
     writer.write(finished=True)
     return directory
 
 
 def _floors(chosen: Sequence[Candidate], plan: LoadPlan, owner: Path, directory: Path, console: Console) -> tuple[Floor, ...]:
-    sets, wanted = cpu_sets.divide(plan.cpu_sets), floor.subjects(chosen)
-    cores = sets.server if isinstance(sets, cpu_sets.Sets) else None
+    wanted, cores = floor.subjects(chosen), cpu_sets.server_cores(plan.cpu_sets)
     found = []
     with console.bar("without a server", len(wanted)) as bar:
         for one in floor.measure(wanted, owner, directory / "floor", cores):
@@ -76,6 +81,7 @@ class _Writer:
         self.cpu_sets = ""
         self.floors = earlier.floors if earlier else ()
         self._host = host.facts()  # before we give away the servers' cores
+        self.client: Calibrator | None = None
         self._directory, self._wanted = directory, wanted
         self._created_at = earlier.created_at if earlier else datetime.now(UTC).isoformat(timespec="seconds")
         self._started = time.monotonic() - (earlier.seconds if earlier else 0)
@@ -98,7 +104,7 @@ class _Writer:
             plan=self._wanted.plan,
             host=self._host,
             cells=tuple(self.cells),
-            skips=self._skips,
+            skips=self._skips + (self.client.skips if self.client else ()),
             training=self._training,
             twins=self._twins,
             finished=finished,
@@ -106,6 +112,7 @@ class _Writer:
             cpu_sets=self.cpu_sets,
             floors=self.floors,
             throughput=self._throughput,
+            calibrations=self.client.results if self.client else (),
         )
         storage.write(self._directory / RESULT, result)
 
@@ -113,8 +120,8 @@ class _Writer:
 class _Test:
     """What all steps of one load test share."""
 
-    def __init__(self, plan: LoadPlan, owner: Path, run_dir: Path, turns: Turns) -> None:
-        self._plan, self._owner, self._run_dir, self._turns = plan, owner, run_dir, turns
+    def __init__(self, plan: LoadPlan, owner: Path, run_dir: Path, turns: Turns, client: Calibrator) -> None:
+        self._plan, self._owner, self._run_dir, self._turns, self._client = plan, owner, run_dir, turns, client
         self._payloads: dict[str, Payloads] = {}
 
     def measure(self, step: Step) -> Cell:
@@ -136,7 +143,7 @@ class _Test:
             self._payloads[candidate.name] = payloads.write(
                 directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire
             )
-        subject = Subject(candidate, live_check, directory, self._payloads[candidate.name])
+        subject = Subject(candidate, live_check, directory, self._payloads[candidate.name], self._client.cost(candidate.endpoint.protocol))
         return load(subject, step, self._plan, self._owner)
 
 

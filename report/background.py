@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from serveoff.contract import GIVEN, HostFacts, Manifest
-from serveoff.results import RunResult
+from serveoff.results import Calibration, RunResult
 
 from . import weights, wording
 from .measured import artifact_parity, parity
-from .table import Column, Notes, Table, Value, columns, line, number
+from .table import Column, Line, Notes, Table, Value, columns, line, number
 
 AS_GIVEN = " 'As given': served as given; nothing to compare with but itself."
 
@@ -98,6 +98,47 @@ def load(result: RunResult) -> Table:
         ("whole run", wording.seconds(result.seconds)),
     ]
     return Table(title="Load", columns=columns(("setting", "value")), lines=tuple(line(*fact) for fact in facts))
+
+
+LARGEST_CHANGE = 1.5
+"""Of the client's own cost from before the load to after it; beyond this the machine was not the same."""
+
+
+def client(result: RunResult) -> Table:
+    notes = Notes()
+    return Table(
+        title="What the client itself costs",
+        columns=(
+            *columns(("protocol",)),
+            Column("sent", numeric=True),
+            Column("back", numeric=True),
+            Column("p50 before", numeric=True),
+            Column("p50 after", numeric=True),
+            Column("can send, before", numeric=True),
+            Column("can send, after", numeric=True),
+        ),
+        lines=tuple(_client(one, notes) for one in result.calibrations),
+        intro="The same load process, payloads and reply sizes on a server that answers at once: one connection, then eight.",
+        empty="It was not measured in this run.",
+        notes=tuple(notes.texts),
+    )
+
+
+def _client(one: Calibration, notes: Notes) -> Line:
+    name = wording.clean(one.protocol)
+    after = one.after
+    if after is not None:
+        change = after.p50_us / one.before.p50_us
+        if not 1 / LARGEST_CHANGE <= change <= LARGEST_CHANGE:
+            name += notes.refer(f"{name}: after the load the client cost {change:.1f} times what it did before: the machine had changed.")
+    costs = [one.before, after]
+    return line(
+        name,
+        number(wording.size(one.payload_bytes), one.payload_bytes),
+        number(wording.size(one.reply_bytes), one.reply_bytes),
+        *(number(f"{cost.p50_us:,.0f} us", cost.p50_us) if cost else Value(wording.NOTHING) for cost in costs),
+        *(number(f"{cost.reachable_rps:,.0f}/s", cost.reachable_rps) if cost else Value(wording.NOTHING) for cost in costs),
+    )
 
 
 def host(result: RunResult) -> Table:

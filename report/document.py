@@ -66,6 +66,7 @@ def document(result: RunResult) -> Document:
             split.where(found, result.floors),
             means.used(found),
             background.load(result),
+            background.client(result),
             background.host(result),
             proofs.proofs(result),
         ),

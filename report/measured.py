@@ -84,7 +84,7 @@ def _line(row: Row, group: Group, notes: Notes) -> Line:
         wording.clean(cell.manifest.format),
         wording.clean(cell.manifest.precision),
         cell.manifest.framework,
-        wording.clean(cell.protocol),
+        row.protocol,
         _percentile(row.p50),
         *_range(row, group, "p50"),
         _percentile(row.p90),

@@ -49,7 +49,11 @@ class Row:
 
     @property
     def label(self) -> str:
-        return f"{self.artifact} on {self.server} over {wording.clean(self.cell.protocol)}"
+        return f"{self.artifact} on {self.server} over {self.protocol}"
+
+    @property
+    def protocol(self) -> str:
+        return wording.clean(self.cell.protocol) + (" by FastHttpUser" if self.cell.client == "fasthttp" else "")
 
     @property
     def embedded(self) -> bool:

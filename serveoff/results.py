@@ -18,6 +18,10 @@ WRONG_ANSWER: Final = "wrong answer"
 """The error class of the sampled replies that are not the source model's."""
 
 
+ClientKind = Literal["raw", "fasthttp"]
+"""What sends the requests of REST rows: our own client, or Locust's FastHttpUser for comparison."""
+
+
 class ProfileChoice(Struct, frozen=True, kw_only=True):
     """A load profile and its options, e.g. `constant` with `rate_rps=200`."""
 
@@ -45,6 +49,9 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     """`auto`, `off`, or the cores of every server and those of the client, e.g. `0-3:4,5`."""
     strict: bool = False
     """The validity limits for a quiet machine of one's own, instead of those that a busy one can meet."""
+    client: ClientKind = "raw"
+    calibrate: bool = False
+    """Whether the client's own cost is measured before and after the load."""
 
 
 class CellJob(Struct, frozen=True, kw_only=True):
@@ -212,6 +219,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     repeatable: bool = False
     """What made it void is not the target's doing, and may be over: it is worth another attempt."""
 
+    client: ClientKind = "raw"
+
     @property
     def wrong(self) -> bool:
         """Whether an answer was not the source model's, before the load or under it."""
@@ -231,6 +240,27 @@ class Floor(Struct, frozen=True, kw_only=True):
     p99_us: float = 0.0
     reason: str = ""
     """Why it could not be measured."""
+
+
+class ClientCost(Struct, frozen=True, kw_only=True):
+    """What the load process saw of a server that answers at once: its own cost, and no more."""
+
+    p50_us: float
+    """One connection, back to back."""
+    reachable_rps: float
+    """Of one load process with eight connections."""
+    requests: int
+
+
+class Calibration(Struct, frozen=True, kw_only=True):
+    """The client's cost on one protocol, with a target's own payloads and a reply as long as its own, before and after the load."""
+
+    protocol: str
+    payload_bytes: int
+    reply_bytes: int
+    before: ClientCost
+    after: ClientCost | None = None
+    """None where the load test was interrupted."""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -255,3 +285,4 @@ class RunResult(Struct, frozen=True, kw_only=True):
     floors: tuple[Floor, ...] = ()
     throughput: ThroughputResult | None = None
     """Of training, where it was measured in this workspace."""
+    calibrations: tuple[Calibration, ...] = ()

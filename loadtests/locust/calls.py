@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from serveoff.contract import Endpoint
+from serveoff.results import ClientKind
 
 from ..handover import Payloads
 
@@ -37,12 +38,16 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
-def client_for(endpoint: Endpoint, payloads: Payloads, timeout_s: float) -> Client:
-    """A client that is not connected yet."""
-    if payloads.transport == "http":
-        from .http_client import HttpClient
+def client_for(endpoint: Endpoint, payloads: Payloads, timeout_s: float, kind: ClientKind = "raw") -> Client:
+    """A client that is not connected yet. `kind` is about HTTP: gRPC has one."""
+    if payloads.transport == "grpc":
+        from .grpc_client import GrpcClient
 
-        return HttpClient(endpoint, payloads, timeout_s)
-    from .grpc_client import GrpcClient
+        return GrpcClient(endpoint, payloads, timeout_s)
+    if kind == "fasthttp":
+        from .fast_http_client import FastHttpClient
 
-    return GrpcClient(endpoint, payloads, timeout_s)
+        return FastHttpClient(endpoint, payloads, timeout_s)
+    from .http_client import HttpClient
+
+    return HttpClient(endpoint, payloads, timeout_s)

@@ -77,7 +77,7 @@ class Session:
 
     def join(self) -> tuple[int, Client]:
         """A user's number and its connection. Connecting and the first request come before the clock starts: they are slow."""
-        number, client = next(self._users), client_for(self.endpoint, self.payloads, self.timeout_s)
+        number, client = next(self._users), client_for(self.endpoint, self.payloads, self.timeout_s, self._plan.client)
         self._clients.append(client)
         self._active += 1
         with suppress(CallError):  # when it lasts, the requests that count will say so

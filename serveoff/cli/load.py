@@ -6,12 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from serveoff import storage
 from serveoff.errors import GateError, InputError
 from serveoff.registry import load_module
-from serveoff.results import RunResult
+from serveoff.results import ClientKind, LoadPlan, RunResult
 from serveoff.running import at_work
 
 from .settings import Formats, Frameworks, Launchers, Models, Precisions, Protocols, Servers, Settings, select, settings, terminal
@@ -49,6 +50,8 @@ def loadtest(
     cpu_sets: Annotated[
         str, typer.Option(help="The cores of every server and of the client: auto (half each), off, or e.g. 0-3:4,5.")
     ] = "auto",
+    client: Annotated[ClientKind, typer.Option(help="What sends REST requests: ours, or Locust's FastHttpUser to compare.")] = "raw",
+    calibrate: Annotated[bool, typer.Option(help="Measure what the client itself costs, before and after.")] = True,
     strict: Annotated[bool, typer.Option("--strict", help="The validity limits for a quiet machine of one's own.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew, even where the same load test was interrupted.")] = False,
 ) -> None:
@@ -60,7 +63,7 @@ def loadtest(
     selection = select(
         models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher, protocols=protocol
     )
-    plan = load_module("loadtests.plan").make(
+    plan: LoadPlan = load_module("loadtests.plan").make(
         profile or (),
         warmup_s=warmup_s,
         warmup_limit_s=warmup_limit_s,
@@ -73,6 +76,7 @@ def loadtest(
         strict=strict,
         cpu_sets=cpu_sets,
     )
+    plan = msgspec.structs.replace(plan, client=client, calibrate=calibrate)
     with at_work(shared.workspace, "loadtest"):
         run_dir: Path = load_module("loadtests.run").load_test(selection, plan, shared.workspace, shared.console, fresh=fresh)
     result = _report(shared, run_dir)

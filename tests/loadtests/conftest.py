@@ -20,7 +20,7 @@ from loadtests.measure import Records
 from loadtests.profiles import complete, resolve
 from serveoff import host, process, reference, storage
 from serveoff.contract import Endpoint, Manifest, Parity, ParityCheck, Skip, Skips, Target, TensorSpec, Tolerance
-from serveoff.results import CellJob, LoadPlan, ProfileChoice
+from serveoff.results import CellJob, ClientKind, LoadPlan, ProfileChoice
 from serveoff.workspace import Workspace
 
 from .http_stand_in import HttpStandIn
@@ -110,14 +110,21 @@ def run_load(tmp_path: Path) -> Load:
     """Run a real Locust process with one job on a stand-in."""
 
     def run(
-        port: int, profile: ProfileChoice, *, path: str = "/ok", grpc: bool = False, timeout_s: float = 5, env: dict[str, str] | None = None
+        port: int,
+        profile: ProfileChoice,
+        *,
+        path: str = "/ok",
+        grpc: bool = False,
+        timeout_s: float = 5,
+        env: dict[str, str] | None = None,
+        client: ClientKind = "raw",
     ) -> Loaded:
         directory = tmp_path / "job"
         directory.mkdir()
         profile = complete(profile)
         bodies = Payloads(transport="grpc" if grpc else "http", path=path, headers={"Content-Type": "application/json"}, bodies=BODIES)
         handover.pack(directory / "payloads.msgpack", bodies)
-        plan = LoadPlan(profiles=(profile,), warmup_s=0.2, timeout_s=timeout_s, seed=1)
+        plan = LoadPlan(profiles=(profile,), warmup_s=0.2, timeout_s=timeout_s, seed=1, client=client)
         job = CellJob(target=target(port), protocol="tfs_rest", profile=profile, plan=plan, payloads="payloads.msgpack")
         storage.write(directory / handover.JOB, job)
         users = str(resolve(profile).connections)

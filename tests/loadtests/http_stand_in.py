@@ -79,12 +79,16 @@ def _answer(connection: socket.socket, path: str) -> bool:
         "/twice": reply() + reply(),
         "/upgrade": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         "/cut": reply()[:-4],
+        "/cut_chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n wo",
+        "/cut_chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "/502": reply(b"<html>no upstream</html>", "502 Bad Gateway"),
         "/cut_head": b"HTTP/1.1 200 OK\r\nContent-",
         "/until_close": b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nno length given",
         "/last": reply(REPLY, "200 OK", "Connection: close"),
         "/silent": b"",
     }
-    if path == "/stall":
+    if path in ("/stall", "/stall_half"):
+        connection.sendall(reply()[:-4] if path == "/stall_half" else b"")
         threading.Event().wait(30)
     elif path == "/dribble":
         for byte in reply():
@@ -92,4 +96,4 @@ def _answer(connection: socket.socket, path: str) -> bool:
             time.sleep(0.002)
         return True
     connection.sendall(whole.get(path, reply()))
-    return path in ("/500", "/302", "/chunked", "/continue", "/twice", "/garbage") or path not in whole
+    return path in ("/500", "/502", "/302", "/chunked", "/continue", "/twice", "/garbage") or path not in whole

@@ -73,6 +73,9 @@ def test_every_way_to_frame_a_reply_is_understood_twice_in_a_row(
         ("/twice", "malformed reply", "more than one reply"),
         ("/upgrade", "malformed reply", "HTTP/1.1 101"),
         ("/cut", "connection", "in the middle"),
+        ("/cut_chunk", "connection", "in the middle"),
+        ("/cut_chunks", "connection", "in the middle"),
+        ("/502", "http-502", "<html>no upstream</html>"),
         ("/cut_head", "connection", "in the middle"),
         ("/silent", "connection", "before any reply"),
     ],
@@ -104,8 +107,9 @@ def test_nobody_listens(client: Connect) -> None:
     assert caught.value.kind == "connection"
 
 
-def test_a_stalled_request_expires_and_the_next_one_gets_a_new_connection(client: Connect, http_stand_in: HttpStandIn) -> None:
-    subject = client(http_stand_in.port, "/stall", timeout_s=0.2)
+@pytest.mark.parametrize("path", ["/stall", "/stall_half"])
+def test_a_stalled_request_expires_and_the_next_one_gets_a_new_connection(client: Connect, http_stand_in: HttpStandIn, path: str) -> None:
+    subject = client(http_stand_in.port, path, timeout_s=0.2)
 
     def watch() -> None:
         while True:

@@ -124,6 +124,18 @@ def test_errors_have_a_class_and_a_text(http_stand_in: HttpStandIn, run_load: Lo
     assert loaded.facts.error_texts[kind] in failures, "Locust counts in the server's own words"
 
 
+@pytest.mark.parametrize(
+    ("path", "classes"), [("/ok", set()), ("/500", {"server fault"}), ("/silent", {"connection lost"}), ("/stall", {"timeout"})]
+)
+def test_fast_http_user_sends_the_same_for_comparison(http_stand_in: HttpStandIn, run_load: Load, path: str, classes: set[str]) -> None:
+    loaded = run_load(http_stand_in.port, CLOSED, path=path, client="fasthttp", timeout_s=0.2)
+    assert set(loaded.facts.error_classes) == classes
+    assert len(loaded.records) > 3
+    assert set(http_stand_in.bodies) <= {b'{"instances": [[%d.0]]}' % number for number in range(64)}
+    if path == "/ok":
+        assert http_stand_in.connections == 3
+
+
 @pytest.mark.parametrize("profile", [CLOSED, CONSTANT], ids=lambda p: p.name)
 def test_grpc_has_one_connection_per_user_and_carries_bytes(grpc_stand_in: GrpcStandIn, run_load: Load, profile: ProfileChoice) -> None:
     loaded = run_load(grpc_stand_in.port, profile, path="/x/Echo", grpc=True)

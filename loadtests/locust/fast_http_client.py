@@ -1,0 +1,48 @@
+"""What Locust's FastHttpUser sends with, as a client of ours: what its session costs is in every latency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from locust.contrib.fasthttp import FastHttpSession
+from locust.event import EventHook
+
+from serveoff.contract import Endpoint
+
+from ..handover import Payloads
+from .calls import CallError
+
+_TEXT_CHARACTERS = 300
+
+
+class FastHttpClient:
+    def __init__(self, endpoint: Endpoint, payloads: Payloads, timeout_s: float) -> None:
+        self._bodies, self._path, self._headers = payloads.bodies, payloads.path, payloads.headers
+        self._timeout_s = timeout_s
+        self._session = FastHttpSession(
+            f"http://{endpoint.host}:{endpoint.port}",
+            EventHook(),  # type: ignore[no-untyped-call]  # nobody listens: what we record is enough
+            None,
+            network_timeout=timeout_s,
+            connection_timeout=timeout_s,
+            max_retries=0,
+            concurrency=1,
+        )
+
+    def call(self, payload: int) -> bytes:
+        body: Any = self._bodies[payload]
+        reply: Any = self._session.post(self._path, data=body, headers=self._headers, allow_redirects=False)
+        error = getattr(reply, "error", None)
+        if reply.status_code == 200 and error is None:
+            return reply.content or b""
+        if reply.status_code:
+            raise CallError(f"http-{reply.status_code}", (reply.content or b"")[:_TEXT_CHARACTERS].decode(errors="replace").strip())
+        if isinstance(error, TimeoutError):
+            raise CallError("timeout", f"no reply within {self._timeout_s:g} s")
+        raise CallError("connection", str(error))
+
+    def expire(self, now_ns: int) -> None:
+        """It keeps its own time limit."""
+
+    def close(self) -> None:
+        self._session.client.close()
