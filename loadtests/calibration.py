@@ -62,9 +62,8 @@ class Calibrator:
 
     def after(self) -> None:
         costs = self._measured("after") if self.results else ()
-        self.results = (
-            tuple(msgspec.structs.replace(one, after=cost) for one, cost in zip(self.results, costs, strict=False)) or self.results
-        )
+        if costs:
+            self.results = tuple(msgspec.structs.replace(one, after=cost) for one, cost in zip(self.results, costs, strict=True))
 
     def cost(self, protocol: str) -> ClientCost | None:
         return next((one.before for one in self.results if one.protocol == protocol), None)
@@ -108,7 +107,12 @@ def null_server(job: Path, env: Mapping[str, str], log: Path, cores: tuple[int, 
     """A null server for this job, in a process of its own, on these cores; its ports. Raises ServeoffError when it does not start."""
     with log.open("wb") as out:
         server = subprocess.Popen(
-            process.python("loadtests.null_server", str(job)), env=dict(env), stdout=subprocess.PIPE, stderr=out, text=True
+            process.python("loadtests.null_server", str(job)),
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            text=True,
         )
     try:
         if cores is not None:

@@ -1,12 +1,15 @@
 """`null_server JOB`: answers every request at once with the same bytes, over HTTP/1.1 and over gRPC. What is left is the client's own cost.
 
-Writes one port for each service of the job, in their order. It trusts its client: a load process of ours, or one that a benchmark started.
+Writes one port for each service of the job, in their order; ends when its input does, which is when whoever started it has ended. It trusts
+its client: a load process of ours, or one that a benchmark started.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -110,7 +113,13 @@ async def _serve(services: tuple[handover.NullService, ...]) -> None:
     await loop.create_future()
 
 
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
 def main() -> None:
+    threading.Thread(target=_end_with_input, daemon=True).start()
     services = handover.unpack(Path(sys.argv[1]), handover.NullJob).services
     try:
         import uvloop
