@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import percentile
-from serveoff.errors import MissingToolError, ServeoffError
+from loadtests import witness
+from loadtests.witness import Seen, run
+from serveoff.contract import Endpoint
+from serveoff.errors import ServeoffError
 
 LOCUST_USERS = 8
-_SPARE_S = 30
 _START_STEP_MS = 103
 """Modulo the 20 ms between two requests of one of eight connections at 400/s: 3 ms."""
 
@@ -40,42 +40,10 @@ class Request:
         return next(line.partition(":")[2].strip() for line in lines if line.lower().startswith("content-type:"))
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a client says of its run."""
-
-    requests: int
-    rps: float
-    p50_us: float
-    p99_us: float
-    disturbed: str = ""
-
-
-def require(*tools: str) -> None:
-    """Raises MissingToolError with the package to install."""
-    packages = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}
-    for tool in tools:
-        if shutil.which(tool) is None:
-            raise MissingToolError(f"{tool} is not installed", hint=f"apt-get install {packages[tool]}")
-
-
 def wrk(request: Request, connections: int, seconds: int, work: Path) -> Seen:
-    """Closed loop, one thread, exactly the bytes of `request`; percentiles from its own microsecond histogram."""
-    script = work / "wrk.lua"
-    quoted = "".join(f"\\{byte:03d}" for byte in request.raw)
-    script.write_text(
-        f'local raw = "{quoted}"\n'
-        "request = function() return raw end\n"
-        'done = function(s, l) io.write(string.format(\'SAID {"n":%d,"us":%d,"p50":%f,"p99":%f,"bad":%d}\\n\', '
-        "s.requests, s.duration, l:percentile(50), l:percentile(99), "
-        "s.errors.connect + s.errors.read + s.errors.write + s.errors.status + s.errors.timeout)) end\n"
-    )
-    url = f"http://127.0.0.1:{request.port}{request.path}"
-    out = _run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url], seconds)
-    said = json.loads(next(line for line in out.splitlines() if line.startswith("SAID "))[5:])
-    if said["bad"]:
-        raise ServeoffError(f"wrk had {said['bad']} failed requests")
-    return Seen(said["n"], said["n"] / said["us"] * 1e6, said["p50"], said["p99"])
+    """As `loadtests.witness` does it, with one request."""
+    endpoint = Endpoint(protocol="tfs_rest", host="127.0.0.1", port=request.port, model_name="")
+    return witness.wrk([request.raw], endpoint, connections, seconds, work)
 
 
 def h2load(request: Request, rate: float, connections: int, seconds: int, work: Path) -> Seen:
@@ -92,7 +60,7 @@ def h2load(request: Request, rate: float, connections: int, seconds: int, work: 
     url = f"http://127.0.0.1:{request.port}{request.path}"
     command = ["h2load", "--h1", "-t1", f"-c{connections}", "-m1", f"-n{total}", f"--rps={rate / connections:g}"]
     command += ["-r1", f"--rate-period={_START_STEP_MS}ms", f"-d{body}", f"-Hcontent-type: {request.content_type}"]
-    _run([*command, f"--log-file={log}", url], seconds + 3)
+    run([*command, f"--log-file={log}", url], seconds + 3)
     lines = [line.split("\t") for line in log.read_text().splitlines()]
     bad = sum(line[1] != "200" for line in lines)
     if bad:
@@ -119,13 +87,6 @@ def plain_locust(request: Request, rate: float, seconds: int, work: Path) -> See
     users = str(LOCUST_USERS)
     command = [sys.executable, "-P", "-m", "locust", "-f", str(file), "--headless", "--only-summary", "-u", users, "-r", users]
     env = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    _run([*command, "-t", f"{seconds}s", "--exit-code-on-error", "0"], seconds, env | {"BENCH_PLAIN": str(job), "HOME": str(work)})
+    run([*command, "-t", f"{seconds}s", "--exit-code-on-error", "0"], seconds, env | {"BENCH_PLAIN": str(job), "HOME": str(work)})
     said = json.loads(answer.read_text())
     return Seen(said["requests"], said["rps"], said["p50_ms"] * 1000, said["p99_ms"] * 1000)
-
-
-def _run(command: list[str], seconds: int, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + _SPARE_S, env=env)
-    if done.returncode != 0:
-        raise ServeoffError(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-400:]}")
-    return done.stdout

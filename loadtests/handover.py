@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from serveoff import storage
-from serveoff.contract import Struct
+from serveoff.contract import Endpoint, Struct
 from serveoff.results import CellJob, ClientCost
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -36,6 +36,12 @@ class Payloads(Struct, frozen=True, kw_only=True):
     path: str
     headers: dict[str, str]
     bodies: tuple[bytes, ...]
+
+    def http(self, endpoint: Endpoint) -> list[bytes]:
+        """The complete HTTP/1.1 requests."""
+        head = f"POST {self.path} HTTP/1.1\r\nHost: {endpoint.host}:{endpoint.port}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body for body in self.bodies]
 
 
 class Desk(Struct, frozen=True, kw_only=True):

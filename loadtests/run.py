@@ -12,13 +12,13 @@ import serveoff
 from serveoff import host, livecheck, storage
 from serveoff.console import Console
 from serveoff.contract import Parity, TrainingRecord, TwinProof
-from serveoff.errors import NotReadyError
-from serveoff.results import Cell, Floor, LoadPlan, RunResult
+from serveoff.errors import NotReadyError, ServeoffError
+from serveoff.results import Cell, Floor, LoadPlan, RunResult, Witness
 from serveoff.selection import Selection
 from serveoff.training import ThroughputResult
 from serveoff.workspace import Workspace
 
-from . import calibration, candidates, cpu_sets, distributed, floor, measure, payloads, resume, rounds
+from . import calibration, candidates, cpu_sets, distributed, floor, measure, payloads, resume, rounds, witness
 from .calibration import Calibrator
 from .candidates import Candidate
 from .cell import Subject, cell, load
@@ -57,6 +57,8 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
                 if number >= len(there):
                     writer.add(done)
                     bar.advance_to(sum(c.attempt == 1 for c in writer.cells), _line(done))
+        if plan.witness:
+            writer.call_witness(turns)
         turns.rest()
         client.after()
     writer.write(finished=True)
@@ -82,6 +84,7 @@ class _Writer:
         self.floors = earlier.floors if earlier else ()
         self._host = host.facts()  # before we give away the servers' cores
         self.client: Calibrator | None = None
+        self._witness: Witness | None = None
         self._directory, self._wanted = directory, wanted
         self._created_at = earlier.created_at if earlier else datetime.now(UTC).isoformat(timespec="seconds")
         self._started = time.monotonic() - (earlier.seconds if earlier else 0)
@@ -94,6 +97,17 @@ class _Writer:
     def add(self, done: Cell) -> None:
         self.cells.append(done)
         self.write()
+
+    def call_witness(self, turns: Turns) -> None:
+        row = witness.pick(self.cells)
+        if row is None:
+            self._skips += (witness.skip("no row is VALID that wrk could repeat: REST, closed loop"),)
+            return
+        turns.give(row.target)
+        try:
+            self._witness = witness.testify(row, self._directory / "cells" / f"{row.target.id}.{row.protocol}")
+        except ServeoffError as error:
+            self._skips += (witness.skip("; ".join(filter(None, (error.message, error.hint)))),)
 
     def write(self, *, finished: bool = False) -> None:
         result = RunResult(
@@ -113,6 +127,7 @@ class _Writer:
             floors=self.floors,
             throughput=self._throughput,
             calibrations=self.client.results if self.client else (),
+            witness=self._witness,
         )
         storage.write(self._directory / RESULT, result)
 

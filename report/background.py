@@ -141,6 +141,28 @@ def _client(one: Calibration, notes: Notes) -> Line:
     )
 
 
+def witness(result: RunResult) -> Table:
+    found = result.witness
+    rows = []
+    if found is not None:
+        latency, throughput = found.ours_p50_us / found.p50_us, found.ours_rps / found.throughput_rps
+        rows = [
+            ("row", f"{wording.clean(found.target_id)} over {wording.clean(found.protocol)}, closed, {found.users} users"),
+            ("p50", f"{found.ours_p50_us:,.0f} us by ours, {found.p50_us:,.0f} us by {wording.clean(found.tool)}: {latency:.2f} times"),
+            (
+                "replies/s",
+                f"{found.ours_rps:,.0f} by ours, {found.throughput_rps:,.0f} by {wording.clean(found.tool)}: {throughput:.2f} times",
+            ),
+        ]
+    return Table(
+        title="Second witness",
+        columns=columns(("figure", "value")),
+        lines=tuple(line(*row) for row in rows),
+        intro="One row once more, by a client that shares no code with ours.",
+        empty="None was asked for, or none could be heard: `serveoff loadtest --witness`, with wrk installed.",
+    )
+
+
 def host(result: RunResult) -> Table:
     facts: HostFacts = result.host
     shared = all(end.host in {"127.0.0.1", "localhost", "::1"} for cell in result.cells for end in cell.target.endpoints)

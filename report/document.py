@@ -67,6 +67,7 @@ def document(result: RunResult) -> Document:
             means.used(found),
             background.load(result),
             background.client(result),
+            background.witness(result),
             background.host(result),
             proofs.proofs(result),
         ),

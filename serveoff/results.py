@@ -52,6 +52,8 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     client: ClientKind = "raw"
     calibrate: bool = False
     """Whether the client's own cost is measured before and after the load."""
+    witness: bool = False
+    """Whether one row is measured once more by a client that is not ours."""
 
 
 class CellJob(Struct, frozen=True, kw_only=True):
@@ -263,6 +265,19 @@ class Calibration(Struct, frozen=True, kw_only=True):
     """None where the load test was interrupted."""
 
 
+class Witness(Struct, frozen=True, kw_only=True):
+    """One row (a closed loop) once more, by a client that is not ours."""
+
+    tool: str
+    target_id: str
+    protocol: str
+    users: int
+    p50_us: float
+    throughput_rps: float
+    ours_p50_us: float
+    ours_rps: float
+
+
 class RunResult(Struct, frozen=True, kw_only=True):
     """One load test: everything the report needs. It is written again after each cell; `finished` says whether more were to come."""
 
@@ -286,3 +301,4 @@ class RunResult(Struct, frozen=True, kw_only=True):
     throughput: ThroughputResult | None = None
     """Of training, where it was measured in this workspace."""
     calibrations: tuple[Calibration, ...] = ()
+    witness: Witness | None = None

@@ -20,7 +20,7 @@ _TEXT_CHARACTERS = 300
 class HttpClient(SocketClient):
     def __init__(self, endpoint: Endpoint, payloads: Payloads, timeout_s: float) -> None:
         super().__init__(endpoint, timeout_s)
-        self._requests = _requests(endpoint, payloads)
+        self._requests = payloads.http(endpoint)
         self._parser = httptools.HttpResponseParser(self)
         self._reset()
 
@@ -84,9 +84,3 @@ class HttpClient(SocketClient):
         head = self._head.partition(b"\r\n\r\n")[0].lower()
         if self._expired or not self._in_body or b"\r\ncontent-length:" in head or b"\r\ntransfer-encoding:" in head:
             raise self._ended(begun=bool(head))
-
-
-def _requests(endpoint: Endpoint, payloads: Payloads) -> list[bytes]:
-    head = f"POST {payloads.path} HTTP/1.1\r\nHost: {endpoint.host}:{endpoint.port}\r\n"
-    head += "".join(f"{name}: {value}\r\n" for name, value in payloads.headers.items())
-    return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body for body in payloads.bodies]

@@ -52,6 +52,7 @@ def loadtest(
     ] = "auto",
     client: Annotated[ClientKind, typer.Option(help="What sends REST requests: ours, or Locust's FastHttpUser to compare.")] = "raw",
     calibrate: Annotated[bool, typer.Option(help="Measure what the client itself costs, before and after.")] = True,
+    witness: Annotated[bool, typer.Option("--witness", help="Measure one REST row once more by wrk.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="The validity limits for a quiet machine of one's own.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew, even where the same load test was interrupted.")] = False,
 ) -> None:
@@ -76,7 +77,7 @@ def loadtest(
         strict=strict,
         cpu_sets=cpu_sets,
     )
-    plan = msgspec.structs.replace(plan, client=client, calibrate=calibrate)
+    plan = msgspec.structs.replace(plan, client=client, calibrate=calibrate, witness=witness)
     with at_work(shared.workspace, "loadtest"):
         run_dir: Path = load_module("loadtests.run").load_test(selection, plan, shared.workspace, shared.console, fresh=fresh)
     result = _report(shared, run_dir)
