@@ -14,8 +14,9 @@ import pytest
 
 from bench import fidelity, fidelity_goals, verdicts, witnesses
 from bench.stand_ins import StandIns
-from bench.witnesses import Request, Seen
+from bench.witnesses import Request
 from loadtests import validity
+from loadtests.witness import Seen
 from serveoff import storage
 from serveoff.contract import Target
 
