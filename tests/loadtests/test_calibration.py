@@ -15,6 +15,7 @@ from loadtests.locust.calls import Client, client_for
 from serveoff import process, storage
 from serveoff.console import Console
 from serveoff.contract import Endpoint
+from serveoff.errors import ServeoffError
 from serveoff.results import ClientCost, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
@@ -65,7 +66,8 @@ def test_a_load_test_says_what_its_client_costs(model_workspace: Workspace, serv
     result = storage.read(directory / "run.json", RunResult)
     (found,) = result.calibrations
     cell = result.cells[0]
-    assert (found.protocol, found.payload_bytes) == ("tfs_rest", pytest.approx(cell.payload_bytes, abs=8))
+    assert found.protocol == "tfs_rest"
+    assert found.payload_bytes == pytest.approx(cell.payload_bytes, abs=8)
     assert found.reply_bytes == pytest.approx(cell.reply_bytes, abs=8)
     assert found.after is not None
     for cost in (found.before, found.after):
@@ -87,7 +89,7 @@ def test_a_rate_near_what_the_client_can_send_is_void() -> None:
 def test_a_client_that_cannot_be_calibrated_is_skipped_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(calibration.Calibrator):
         def _measure(self, place: Path) -> tuple[ClientCost, ...]:
-            raise calibration.ServeoffError("no port is free", hint="look")
+            raise ServeoffError("no port is free", hint="look")
 
     subject = calibration.Subject(None, tmp_path, 1, b"")  # type: ignore[arg-type]  # it is not looked at
     calibrator = Broken([subject], plan.make(), calibration.Place(tmp_path, tmp_path))
