@@ -64,7 +64,7 @@ class Bench:
         plan = make([f"closed:users={USERS},duration_s={self._seconds}"], warmup_s=0.5, warmup_limit_s=0.5, load_processes=processes)
         job = CellJob(target=self._target(protocol), protocol=protocol, profile=plan.profiles[0], plan=plan, payloads="payloads.msgpack")
         members = crew.run(job, directory, self._folder)
-        lost = [member.lost(self._folder) for member in members if not member.finished]
+        lost = [member.lost for member in members if not member.finished]
         if lost:
             raise ServeoffError(f"our load process failed: {lost[0]}")
         places = [member.directory for member in members]

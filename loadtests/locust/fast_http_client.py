@@ -37,7 +37,7 @@ class FastHttpClient:
             return reply.content or b""
         if reply.status_code:
             raise CallError(f"http-{reply.status_code}", (reply.content or b"")[:_TEXT_CHARACTERS].decode(errors="replace").strip())
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError) or "timed out" in str(error):
             raise CallError("timeout", f"no reply within {self._timeout_s:g} s")
         raise CallError("connection", str(error))
 
