@@ -15,7 +15,7 @@ import psutil
 from serveoff import artifacts, own_models, process, storage
 from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
-from serveoff.contract import GIVEN, ExportFailure, Manifest, Origin, Skip, TwinProof
+from serveoff.contract import GIVEN, ExportFailure, Manifest, Origin, Skip
 from serveoff.errors import GateError, UsageError
 from serveoff.host import missing
 from serveoff.plugins import Source
@@ -23,6 +23,7 @@ from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.running import at_work
 from serveoff.selection import Selection
 from serveoff.skips import update
+from serveoff.training import TwinProof
 from serveoff.workspace import Workspace
 
 from . import given, unchanged

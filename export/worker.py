@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from serveoff import artifacts, host, own_models, process, reference, storage
-from serveoff.contract import SIGNATURE, ExportFailure, Manifest, Origin, TwinProof
+from serveoff.contract import SIGNATURE, ExportFailure, Manifest, Origin
 from serveoff.errors import InputError, ServeoffError
 from serveoff.plugins import ExportJob, ModelSpec
 from serveoff.registry import FORMATS, MODELS, load_module
+from serveoff.training import TwinProof
 
 from . import gate, given, unchanged
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import serveoff
 from serveoff import host, livecheck, storage
 from serveoff.console import Console
-from serveoff.contract import Parity, TrainingRecord, TwinProof
+from serveoff.contract import Parity
 from serveoff.errors import NotReadyError, ServeoffError
 from serveoff.results import Cell, Floor, LoadPlan, RunResult, Witness
 from serveoff.selection import Selection
-from serveoff.training import ThroughputResult
+from serveoff.training import ThroughputResult, TrainingRecord, TwinProof
 from serveoff.workspace import Workspace
 
 from . import calibration, candidates, cpu_sets, distributed, floor, measure, payloads, resume, rounds, witness

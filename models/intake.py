@@ -9,12 +9,13 @@ import msgspec
 
 from serveoff import own_kinds, own_models, process, storage
 from serveoff.console import Console
-from serveoff.contract import GIVEN, Origin, Struct, TwinProof
+from serveoff.contract import GIVEN, Origin, Struct
 from serveoff.errors import InputError, MissingToolError
 from serveoff.host import installed
 from serveoff.own_models import OwnModel
 from serveoff.registry import FORMATS, RUNTIMES
 from serveoff.selection import Selection
+from serveoff.training import TwinProof
 from serveoff.workspace import Workspace
 
 from .train import DISTRIBUTIONS, ENVIRONMENT, prove_twins

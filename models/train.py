@@ -8,12 +8,13 @@ from pathlib import Path
 
 from serveoff import artifacts, own_models, parity, process, reference, storage
 from serveoff.console import Console
-from serveoff.contract import Framework, ParityCheck, Struct, TrainingRecord, TwinProof
+from serveoff.contract import Framework, ParityCheck, Struct
 from serveoff.contract import Parity as ParityVerdict
 from serveoff.errors import MissingToolError, ServeoffError
 from serveoff.host import installed
 from serveoff.registry import MODELS
 from serveoff.selection import Selection
+from serveoff.training import TrainingRecord, TwinProof
 from serveoff.workspace import Workspace
 
 from .batches import BATCH_SIZE, LEARNING_RATE

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from serveoff import artifacts, host, parity, storage
-from serveoff.contract import Framework, Struct, TrainingRecord
+from serveoff.contract import Framework, Struct
 from serveoff.errors import InputError
+from serveoff.training import TrainingRecord
 
 from . import weights as weight_files
 from .batches import BATCH_SIZE, epochs

@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from serveoff.contract import Framework, TrainingRecord
+from serveoff.contract import Framework
+from serveoff.training import TrainingRecord
 
 from . import wording
 from .bootstrap import CONFIDENCE, Range

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serveoff import host, storage
-from serveoff.contract import TrainingRecord
-from serveoff.training import ThroughputResult
+from serveoff.training import ThroughputResult, TrainingRecord
 from serveoff.workspace import Workspace
 
 from . import wording

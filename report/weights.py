@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from serveoff.contract import TrainingRecord, TwinProof
 from serveoff.results import RunResult
+from serveoff.training import TrainingRecord, TwinProof
 
 from . import wording
 

@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from serveoff.contract import HostFacts, Manifest, Parity, Skip, Struct, Target, TrainingRecord, TwinProof
-from serveoff.training import ThroughputResult
+from serveoff.contract import HostFacts, Manifest, Parity, Skip, Struct, Target
+from serveoff.training import ThroughputResult, TrainingRecord, TwinProof
 
 ErrorClass = Literal["client's fault", "overload", "server fault", "timeout", "refused", "connection lost", "wrong answer"]
 """What a failed request means. `refused`: nobody took the connection; `connection lost`: it ended before the whole reply was there."""

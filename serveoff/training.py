@@ -1,13 +1,62 @@
-"""The files of a training throughput measurement. Strict, as `serveoff.contract` is."""
+"""The files of training: what was trained, the proof that twins are equal, and training throughput. Strict, as `serveoff.contract` is."""
 
 from __future__ import annotations
 
+import statistics
 from typing import Literal
 
-from serveoff.contract import Framework, HostFacts, Skip, Struct
+from serveoff.contract import Framework, HostFacts, Origin, Parity, Skip, Struct
 
 Unit = Literal["images", "tokens", "samples"]
 Device = Literal["cpu", "gpu"]
+
+
+class TrainingRecord(Struct, frozen=True, kw_only=True):
+    """One framework's training of one model from one seed. The curves have a value for each epoch."""
+
+    schema: int = 1
+    model: str
+    framework: Framework
+    epochs: int
+    seed: int
+    seconds: float
+    parameters: int
+    metric: str
+    validation_curve: tuple[float, ...]
+    weights_sha256: str
+    host: HostFacts
+    loss_curve: tuple[float, ...] = ()
+    """The mean training loss of a row."""
+    epoch_s: tuple[float, ...] = ()
+    """The training alone, without the validation."""
+    rows: int = 0
+    """Training rows of an epoch."""
+    batch_size: int = 0
+    initial_from: Framework | None = None
+    """Whose initialiser made the weights that every framework started from; None: each framework's own."""
+    initial_sha256: str = ""
+    resumed_after: tuple[int, ...] = ()
+    """The epochs after which it was interrupted."""
+
+    @property
+    def rows_per_s(self) -> float | None:
+        """Of the median epoch: the first one also compiles, and so does the one after an interruption."""
+        return self.rows / statistics.median(self.epoch_s) if self.epoch_s else None
+
+
+class TwinProof(Struct, frozen=True, kw_only=True):
+    """The canonical weights of a model, and the proof that both frameworks compute the same with them."""
+
+    schema: int = 1
+    model: str
+    weights_from: Origin
+    weights_sha256: str
+    parity: Parity | None
+    """None when the model is built in one framework only, and when nothing could be proved."""
+    trained: bool = True
+    """False for weights that were drawn from the seed: there is nothing to train on."""
+    unproved: str = ""
+    """Why nothing was proved, of a model of the user's own."""
 
 
 class StepTimes(Struct, frozen=True, kw_only=True):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from serveoff import artifacts, process, storage
-from serveoff.contract import TwinProof
 from serveoff.results import RunResult
 from serveoff.selection import Selection
+from serveoff.training import TwinProof
 from serveoff.workspace import Workspace
 
 pytestmark = pytest.mark.integration

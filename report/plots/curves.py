@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from serveoff.contract import Framework, TrainingRecord
+from serveoff.contract import Framework
+from serveoff.training import TrainingRecord
 
 from ..accuracy import by_framework
 from .figure import COLOURS, DASHES, FAINT, Figure, axis, layout, shown

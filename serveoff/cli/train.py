@@ -9,12 +9,11 @@ import msgspec
 import typer
 from rich.table import Table
 
-from serveoff.contract import TwinProof
 from serveoff.errors import GateError, InputError, UsageError
 from serveoff.host import cores
 from serveoff.registry import load_module
 from serveoff.running import at_work
-from serveoff.training import ThroughputResult
+from serveoff.training import ThroughputResult, TwinProof
 
 from .settings import (
     AllowPickle,

@@ -20,9 +20,9 @@ from models import weights
 from models.train import read_records
 from models.training import Progress, Training
 from serveoff import process, storage
-from serveoff.contract import TrainingRecord
 from serveoff.errors import InputError
 from serveoff.plugins import Dataset
+from serveoff.training import TrainingRecord
 from serveoff.workspace import Workspace
 
 pytestmark = pytest.mark.integration

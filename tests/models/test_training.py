@@ -9,7 +9,7 @@ import pytest
 
 from models.train import prove_twins, read_records
 from serveoff import artifacts, reference, storage
-from serveoff.contract import TwinProof
+from serveoff.training import TwinProof
 from serveoff.workspace import Workspace
 
 pytestmark = pytest.mark.integration

@@ -23,10 +23,9 @@ from serveoff.contract import (
     Target,
     TensorSpec,
     Tolerance,
-    TrainingRecord,
-    TwinProof,
 )
 from serveoff.results import Cell, Interval, LoadPlan, Measurement, ProfileChoice, RunResult
+from serveoff.training import TrainingRecord, TwinProof
 
 Samples = npt.NDArray[np.int64]
 

@@ -12,7 +12,8 @@ from report.accuracy import accuracy_table, gap_table, gaps, mean
 from report.plots.curves import curves_figures
 from report.training import write_page
 from serveoff import storage
-from serveoff.contract import Framework, TrainingRecord
+from serveoff.contract import Framework
+from serveoff.training import TrainingRecord
 from serveoff.workspace import Workspace
 
 KERAS = (0.981, 0.975, 0.978, 0.983)
