@@ -81,7 +81,9 @@ def build_keras(length: int) -> keras.Model:
 
     input_ids = keras.Input((length,), dtype="int64", name="input_ids")
     attention_mask = keras.Input((length,), dtype="int64", name="attention_mask")
-    places = ops.zeros_like(input_ids) + ops.arange(length, dtype="int64")
+    places = ops.maximum(
+        ops.zeros_like(input_ids), ops.arange(length, dtype="int64")
+    )  # a sum becomes a BiasAdd, which TFLite lacks for int64
     words = layers.Embedding(VOCABULARY, UNITS, name="words")(input_ids)
     x = normed(words + layers.Embedding(POSITIONS, UNITS, name="positions")(places), "norm")
     bias = ops.reshape(ops.cast(1 - attention_mask, "float32") * HIDDEN_BY_MASK, (-1, 1, 1, length))

@@ -119,7 +119,8 @@ def build_keras(units: int, *, taught: bool = False) -> keras.Model:
             word = target[:, step]
             continue
         ended = ops.logical_or(ops.equal(word, END), ops.equal(word, PAD))
-        score, best = ops.max(logits, -1), ops.cast(ops.argmax(logits, -1), "int64")
+        highest, places = ops.top_k(logits, 1)  # Keras' argmax turns bits, which TFLite does not
+        score, best = highest[:, 0], ops.cast(places[:, 0], "int64")
         word = ops.where(ended, ops.zeros_like(best), best)
         words.append(word)
         scores.append(ops.where(ended, ops.zeros_like(score), score))

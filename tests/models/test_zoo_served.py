@@ -1,0 +1,45 @@
+"""Every model through every default format and over the wire: several inputs, several outputs, int64, at small size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from serveoff import artifacts, process
+from serveoff.registry import FORMATS, MODELS
+from serveoff.selection import Selection
+from serveoff.workspace import Workspace
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+SMALL = ("alexnet@63", "bert_tiny@16", "gnmt_v2@32", "mobilenet_v2@64", "ncf@8", "resnet50@32", "vgg19@32")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    yield Workspace(tmp_path)
+    process.end_all(process.owned(tmp_path), grace_s=0)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_default_format_is_right_in_the_file_and_through_the_wire(
+    serveoff: Callable[..., subprocess.CompletedProcess[str]], workspace: Workspace, name: str
+) -> None:
+    done = serveoff("export", "--model", name, workspace=workspace.root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = artifacts.find(workspace, Selection(models=(name,)))
+    wanted = {
+        (format_name, framework) for format_name, kind in FORMATS.all().items() for framework, made in kind.sources.items() if made.default
+    }
+    assert {(a.manifest.format, a.manifest.framework) for a in found} == wanted
+    for artifact in found:
+        assert artifact.manifest.parity.metric is None, "nobody knows what would be right"
+        assert artifact.manifest.inputs == MODELS.load(name).inputs
+    done = serveoff("serve", "--model", name, "--server", "embedded", "--json", workspace=workspace.root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    targets = json.loads(done.stdout)["targets"]
+    assert len(targets) == len(wanted)
+    assert all(not t["error"] and len(t["target"]["endpoints"]) == 2 for t in targets), "REST and gRPC, each checked"
