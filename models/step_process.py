@@ -45,6 +45,11 @@ class StepProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._end(0)
 
+    @property
+    def pids(self) -> list[int]:
+        """Its process, where one runs."""
+        return [self._running[0].pid] if self._running else []
+
     def ask(self, message: Prepare | int) -> Any:
         """Its answer. Raises LostError when it has none."""
         self._running = self._running or self._start()

@@ -19,6 +19,7 @@ from serveoff.registry import MODELS
 from serveoff.training import StepTimes, ThroughputResult, Unit
 from serveoff.workspace import Workspace
 
+from .neighbours import MOST_CORES, Neighbours
 from .step_process import LostError, StepProcess
 from .stepping import Prepare, Prepared
 from .steps import Options, unit_of
@@ -33,11 +34,16 @@ WARMUP_STEPS = 3
 _ROUND_S = 0.5
 """A framework's turn takes about this long, and at least two steps."""
 _MOST_STEPS = 50
+_ATTEMPTS = 3
+"""A round in which others were busy is repeated twice, and then left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured. `batch` None: what suits the model. `timeout_s` holds for each turn, and for building and compiling a model."""
+    """What is measured. `batch` None: what suits the model. `timeout_s` holds for each turn, and for building and compiling a model.
+
+    `busy`: count rounds whatever else the machine was doing.
+    """
 
     models: tuple[str, ...]
     batch: int | None
@@ -46,6 +52,7 @@ class Plan:
     seed: int
     timeout_s: float
     options: Options
+    busy: bool = False
 
 
 def measure(plan: Plan, workspace: Workspace, console: Console) -> ThroughputResult:
@@ -80,7 +87,11 @@ def measure(plan: Plan, workspace: Workspace, console: Console) -> ThroughputRes
         }
         for number, model in enumerate(plan.models):
             try:
-                rows += _measure_model(model, plan, children, order, _Progress(bar, number * plan.rounds))
+                measured = _measure_model(model, plan, children, order, _Progress(bar, number * plan.rounds))
+                rows += measured
+                if not measured:
+                    reason = f"others used more than {MOST_CORES:g} cores in every round, so the times are not the frameworks' alone"
+                    skips.append(Skip(stage="train --throughput", what=model, reason=f"{reason}: quieten the machine, or say --busy"))
             except LostError as lost:
                 skips.append(Skip(stage="train --throughput", what=f"{model} in {lost.framework}", reason=lost.message))
                 console.say(f"{model} in {lost.framework} is skipped: {lost.message}")
@@ -106,6 +117,7 @@ def _measure_model(
     batch = plan.batch or BATCH[unit]
     wanted = [f for f in spec.builds if f in children]
     times: dict[Framework, list[tuple[float, ...]]] = {f: [] for f in wanted}
+    void = 0
     prepared: dict[Framework, Prepared] = {}
     steps: dict[Framework, int] = {}
     with _initial_weights() as weights:
@@ -115,11 +127,17 @@ def _measure_model(
         warm: list[float] = children[framework].ask(WARMUP_STEPS)
         steps[framework] = max(2, min(_MOST_STEPS, round(_ROUND_S / warm[-1])))
     for number in range(1, plan.rounds + 1):
-        for framework in order.sample(wanted, len(wanted)):
-            took: list[float] = children[framework].ask(1 + steps[framework])
-            times[framework].append(tuple(took[1:]))  # the first one finds the caches full of the other framework's data
-        speeds = ", ".join(f"{f} {batch * per_row * len(times[f][-1]) / sum(times[f][-1]):,.0f}/s" for f in wanted)
-        progress.advance(number, f"{model}: {speeds}")
+        for _ in range(_ATTEMPTS):
+            took, others = _round(order.sample(wanted, len(wanted)), children, steps)
+            if plan.busy or others <= MOST_CORES:
+                for framework in wanted:
+                    times[framework].append(took[framework])
+                break
+            void += 1
+        speeds = ", ".join(f"{f} {batch * per_row * len(took[f]) / sum(took[f]):,.0f}/s" for f in wanted)
+        progress.advance(number, f"{model}: {speeds}" + (f"; {void} rounds void, others were busy" if void else ""))
+    if not all(times.values()):
+        return []
     return [
         StepTimes(
             model=model,
@@ -132,9 +150,22 @@ def _measure_model(
             parameters=prepared[f].parameters,
             first_loss=prepared[f].first_loss,
             step_s=tuple(times[f]),
+            void_rounds=void,
         )
         for f in wanted
     ]
+
+
+def _round(
+    wanted: list[Framework], children: dict[Framework, StepProcess], steps: dict[Framework, int]
+) -> tuple[dict[Framework, tuple[float, ...]], float]:
+    """The steps of each framework's turn, in seconds, and what others used of the CPU meanwhile, in cores."""
+    neighbours = Neighbours([pid for child in children.values() for pid in child.pids])
+    took: dict[Framework, tuple[float, ...]] = {}
+    for framework in wanted:
+        found: list[float] = children[framework].ask(1 + steps[framework])
+        took[framework] = tuple(found[1:])  # the first one finds the caches full of the other framework's data
+    return took, neighbours.cores()
 
 
 @contextmanager

@@ -83,9 +83,14 @@ def _intro(result: ThroughputResult) -> str:
     return (
         f"Forward, backward and Adam on one synthetic batch, in float32, on {_device(result)}. Each framework in a process of its own, on "
         f"the same {cores}, in turns: {result.rounds} rounds in shuffled order, the other one idle. {result.warmup_steps} steps before, "
-        "and the first of each turn, are not counted. The first loss is from before the first step, from the same weights on the same "
-        "batch; only dropout may part the two."
+        f"and the first of each turn, are not counted{_void(result)}. The first loss is from before the first step, from the same weights "
+        "on the same batch; only dropout may part the two."
     )
+
+
+def _void(result: ThroughputResult) -> str:
+    void = sum({row.model: row.void_rounds for row in result.rows}.values())
+    return f", nor are {wording.count(void)} rounds in which others were at work on this machine" if void else ""
 
 
 def _device(result: ThroughputResult) -> str:

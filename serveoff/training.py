@@ -76,6 +76,8 @@ class StepTimes(Struct, frozen=True, kw_only=True):
     """Before the first step, from the initial weights that both frameworks share. Dropout, if there is any, is not shared."""
     step_s: tuple[tuple[float, ...], ...]
     """The steps of each round. Round for round, all frameworks of a model were measured in turns."""
+    void_rounds: int = 0
+    """Rounds that do not count, because others were at work on the machine."""
 
 
 class ThroughputResult(Struct, frozen=True, kw_only=True):

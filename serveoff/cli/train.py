@@ -54,6 +54,7 @@ def train(
     keras_jit: Annotated[
         Literal["auto", "on", "off"], typer.Option(help="--throughput: Keras with XLA; auto is what Keras chooses.")
     ] = "auto",
+    busy: bool = typer.Option(False, "--busy", help="--throughput: count rounds whatever else the machine was doing."),
     timeout_s: float = typer.Option(300, min=1, help="--throughput: seconds that a model may take to compile, or a turn."),
     input: Inputs = None,  # noqa: A002 - the option's name
     output: Outputs = None,
@@ -77,6 +78,7 @@ def train(
             threads=min(threads or cores(), cores()),
             seed=seed,
             timeout_s=timeout_s,
+            busy=busy,
             options=load_module("models.steps").Options(device=device, torch_compile=torch_compile, keras_jit=keras_jit),
         )
         _throughput(shared, stage, plan)
@@ -115,7 +117,7 @@ def _throughput(shared: Settings, stage: Any, plan: Any) -> None:
 
 def _require_fitting(context: typer.Context, *, throughput: bool) -> None:
     """Refuse an option of the other kind of training, rather than let it do nothing."""
-    of_throughput = ("batch", "rounds", "threads", "device", "torch_compile", "keras_jit", "timeout_s")
+    of_throughput = ("batch", "rounds", "threads", "device", "torch_compile", "keras_jit", "busy", "timeout_s")
     other = ("framework", "epochs", "seeds", "fresh") if throughput else of_throughput
     for name in other:
         source = context.get_parameter_source(name)

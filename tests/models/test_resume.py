@@ -53,7 +53,8 @@ def trained(framework: str, folder: Path, kill_after: int | None = None) -> list
     return done
 
 
-@pytest.mark.parametrize("framework", ["pytorch", pytest.param("keras", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["pytorch", "keras"])
 def test_a_killed_training_goes_on_from_its_last_epoch_to_the_same_result(framework: str, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert trained(framework, whole) == [1, 2, 3, 4, 5]

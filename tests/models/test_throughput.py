@@ -13,8 +13,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from models import neighbours
+from models.neighbours import Neighbours
 from models.step_process import LostError, StepProcess
-from models.stepping import Prepare
+from models.stepping import Prepare, Prepared
 from models.steps import Options, step_of, unit_of
 from models.throughput import MODELS_MEASURED, Plan, measure
 from serveoff import process, storage
@@ -29,7 +31,7 @@ from serveoff.workspace import Workspace
 @pytest.mark.integration
 def test_both_frameworks_are_measured_in_turns(serveoff: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    options = ("--model", "digits_cnn", "--rounds", "3", "--batch", "8", "--threads", "1")
+    options = ("--model", "digits_cnn", "--rounds", "3", "--batch", "8", "--threads", "1", "--busy")
     done = serveoff("train", "--throughput", *options, "--json", workspace=tmp_path)
     assert done.returncode == 0, done.stderr
     result = storage.read(workspace.throughput, ThroughputResult)
@@ -50,7 +52,7 @@ def test_both_frameworks_are_measured_in_turns(serveoff: Callable[..., subproces
 def test_all_six_architectures_train_alike_in_both_frameworks(tmp_path: Path) -> None:
     small = ("alexnet@63", "vgg19@32", "resnet50@32", "mobilenet_v2@32", "gnmt_v2@16", "ncf@4")
     assert [name.partition("@")[0] for name in small] == [name.partition("@")[0] for name in MODELS_MEASURED]
-    plan = Plan(models=small, batch=4, rounds=1, threads=1, seed=0, timeout_s=600, options=Options())
+    plan = Plan(models=small, batch=4, rounds=1, threads=1, seed=0, timeout_s=600, options=Options(), busy=True)
     result = measure(plan, Workspace(tmp_path), Console(quiet=True))
     assert result.skips == ()
     for pytorch, keras in zip(result.rows[::2], result.rows[1::2], strict=True):
@@ -58,6 +60,39 @@ def test_all_six_architectures_train_alike_in_both_frameworks(tmp_path: Path) ->
         dropped = pytorch.model.startswith(("alexnet", "vgg19", "mobilenet"))
         assert keras.first_loss == pytest.approx(pytorch.first_loss, rel=2e-2 if dropped else 1e-4)
     assert [row.unit for row in result.rows[::2]] == [*["images"] * 4, "tokens", "samples"]
+
+
+def measured_beside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, others: Callable[[], float]) -> ThroughputResult:
+    """Three rounds on one framework that answers at once, while others use so many cores."""
+
+    def answer(child: StepProcess, message: Any) -> Any:
+        return [0.1] * message if isinstance(message, int) else Prepared("eager", "cpu", 1, 0.5)
+
+    monkeypatch.setattr(StepProcess, "ask", answer)
+    monkeypatch.setattr(Neighbours, "cores", lambda self: others())
+    plan = Plan(models=("digits_cnn",), batch=4, rounds=3, threads=1, seed=0, timeout_s=60, options=Options())
+    return measure(plan, Workspace(tmp_path), Console(quiet=True))
+
+
+def test_a_round_beside_busy_neighbours_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = iter([0.0, 0.9, 0.9, 0.05, 0.9, 0.0])
+    result = measured_beside(monkeypatch, tmp_path, lambda: next(seen))
+    assert result.skips == ()
+    assert [(len(row.step_s), row.void_rounds) for row in result.rows] == [(3, 3), (3, 3)]
+
+
+def test_a_machine_that_is_never_quiet_gives_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = measured_beside(monkeypatch, tmp_path, lambda: 0.9)
+    assert result.rows == ()
+    assert "others used more than 0.1 cores in every round" in result.skips[0].reason
+
+
+def test_neighbours_are_those_who_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, ours, now = iter([10.0, 12.0]), iter([1.0, 2.5]), iter([0.0, 5.0])
+    monkeypatch.setattr(neighbours, "_busy_s", lambda: next(busy))
+    monkeypatch.setattr(Neighbours, "_own_s", lambda self: next(ours))
+    monkeypatch.setattr("models.neighbours.time.monotonic", lambda: next(now))
+    assert Neighbours([]).cores() == pytest.approx((2.0 - 1.5) / 5)
 
 
 def lost(framework: str, message: Any, workspace: Path) -> str:
