@@ -11,12 +11,12 @@ MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call op
 PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
 
 # Every target is a command, none is a file: folders are called export/ and loadtests/, too.
-.PHONY: help setup models train tensorboard export serve loadtest report compare ui status stop doctor test test-slow check format protos clean
+.PHONY: help setup models train tensorboard export serve loadtest report compare ui status stop doctor test test-slow test-containers check format protos clean
 # `make -j export serve` keeps its order: each command needs what the one before made.
 .NOTPARALLEL:
 
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with everything in it (once; every other target does it when needed)
 
@@ -68,7 +68,10 @@ test: $(STAMP) ## Run the tests (real frameworks and real servers; minutes)
 	$(BIN)/pytest -m "not slow" $(ARGS)
 
 test-slow: $(STAMP) ## Run the slow suite
-	$(BIN)/pytest -m slow $(ARGS)
+	$(BIN)/pytest -m "slow and not containers" $(ARGS)
+
+test-containers: $(STAMP) ## Build our images and run them on a container engine (starts one where none runs)
+	$(BIN)/pytest -m containers $(ARGS)
 
 check: $(STAMP) ## Lint, formatting, types, architecture
 	$(BIN)/ruff check

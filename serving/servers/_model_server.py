@@ -10,6 +10,8 @@ from serveoff.plugins import Metrics, Times
 PORTS = {"grpc": 8500, "rest": 8501}
 METRICS = MetricsPage(port="rest", path="/monitoring/prometheus/metrics")
 FILES = {"monitoring.config": f'prometheus_config {{ enable: true, path: "{METRICS.path}" }}\n'}
+ONE_CALL = ("--host={host}", "--rest_api_num_threads=1", "--grpc_max_threads=1")
+"""Flags of our own server: it takes one call at a time, as TorchServe's one worker does."""
 PROTOCOLS = {"tfs_rest": "rest", "tfs_grpc": "grpc"}
 
 

@@ -6,9 +6,6 @@ side, and shares the same number of threads among them.)
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 from serveoff import host
@@ -17,12 +14,8 @@ from serveoff.errors import MissingToolError
 from serveoff.plugins import Artifact, Metrics, Server, Times
 from serveoff.registry import RUNTIMES
 
-from . import _model_server
+from . import _model_server, _own_image
 
-IMAGE = "serveoff/embedded:latest"
-IMAGE_VARIABLE = "SERVEOFF_EMBEDDED_IMAGE"
-_NO_IMAGE = f"the image {IMAGE} is not on this host: build it from docker/, or name another one in {IMAGE_VARIABLE}"
-_ANSWER_S = 5.0
 _NEEDS = ("grpcio", "orjson", "uvicorn", "uvloop")
 
 
@@ -31,17 +24,16 @@ class Embedded:
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         if kind == "image":
-            return None if os.environ.get(IMAGE_VARIABLE) or _image_may_be_here() else _NO_IMAGE
+            return _own_image.unavailable("embedded")
         missing = [name for name in _NEEDS if host.installed(name) is None]
         return f"the package {missing[0]} is not installed: `make setup`" if missing else None
 
     def launch_spec(self, artifact: Artifact, kind: LauncherKind, work: Path, threads: int) -> LaunchSpec:
         """Raises MissingToolError when the artifact's runtime is not installed on this host."""
         manifest = artifact.manifest
-        image = (os.environ.get(IMAGE_VARIABLE) or IMAGE) if kind == "image" else None
+        image = _own_image.name("embedded") if kind == "image" else None
         if image is None:
             _require_runtime(manifest)
-        limits = ("--host={host}", "--rest_api_num_threads=1", "--grpc_max_threads=1")
         return LaunchSpec(
             server="embedded",
             artifact_id=manifest.id,
@@ -49,7 +41,7 @@ class Embedded:
             module=None if image else "serving.embedded",
             image=image,
             entrypoint="serveoff-model-server" if image else None,
-            argv=(*_model_server.arguments(manifest, threads), *limits),
+            argv=(*_model_server.arguments(manifest, threads), *_model_server.ONE_CALL),
             ports=_model_server.PORTS,
             protocols=_model_server.PROTOCOLS,
             files=_model_server.FILES,
@@ -62,18 +54,6 @@ class Embedded:
 
     def times(self, metrics: Metrics, endpoint: Endpoint) -> Times | str:
         return _model_server.times(metrics, endpoint)
-
-
-def _image_may_be_here() -> bool:
-    """Whether the engine has our image, which nobody publishes. True, too, when no engine answers: that is the launcher's to say."""
-    for tool in filter(shutil.which, ("docker", "podman")):
-        try:
-            done = subprocess.run([tool, "images", "--quiet", IMAGE], capture_output=True, timeout=_ANSWER_S, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if done.returncode == 0:
-            return bool(done.stdout.strip())
-    return True
 
 
 def _require_runtime(manifest: Manifest) -> None:

@@ -6,6 +6,7 @@ Serving names them. An interpreter is resized when the shapes change, so an idle
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections.abc import Mapping
@@ -44,9 +45,7 @@ class _Interpreter:
     """
 
     def __init__(self, content: bytes, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self.public = Interpreter(model_content=content, num_threads=threads)
+        self.public = _library().Interpreter(model_content=content, num_threads=threads)
         self._core: Any = self.public._interpreter
         self.shapes: dict[int, _Shapes] = {}
 
@@ -117,6 +116,17 @@ class LiteRtModel:
                 self._idle.append(last)
                 return other
         return last
+
+
+def _library() -> Any:
+    """LiteRT; in the edge image its small predecessor, which has the same classes."""
+    try:
+        return importlib.import_module("ai_edge_litert.interpreter")
+    except ModuleNotFoundError as error:
+        try:
+            return importlib.import_module("tflite_runtime.interpreter")
+        except ModuleNotFoundError:
+            raise error from None
 
 
 def _read(interpreter: Any) -> dict[str, _Plan]:

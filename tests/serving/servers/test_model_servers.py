@@ -15,7 +15,7 @@ from serveoff.plugins import Artifact
 from serveoff.registry import LAUNCHERS, SERVERS
 from serveoff.workspace import Workspace
 from serving import ready
-from serving.servers import embedded
+from serving.servers import _own_image
 
 MakeDoubling = Callable[[str], Artifact]
 
@@ -36,7 +36,7 @@ def how(spec: LaunchSpec) -> tuple[str | None, str | None, str | None, str | Non
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_image_may_be_here", lambda: True)
+    monkeypatch.setattr(_own_image, "_may_be_here", lambda image: True)
     for name in ("SERVEOFF_EMBEDDED_IMAGE", "SERVEOFF_TFSERVING_IMAGE", "SERVEOFF_TENSORFLOW_MODEL_SERVER"):
         monkeypatch.delenv(name, raising=False)
 
@@ -80,10 +80,20 @@ def test_embedded_in_an_image_that_was_not_built(tmp_path: Path, monkeypatch: py
     if engine is not None:
         (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$*" = "images --quiet serveoff/embedded:latest" ] || exit 9\n{engine}\n')
         (tmp_path / "docker").chmod(0o755)
-    reason = "the image serveoff/embedded:latest is not on this host: build it from docker/, or name another one in SERVEOFF_EMBEDDED_IMAGE"
+    build = "docker build --file docker/embedded.Dockerfile --tag serveoff/embedded ."
+    reason = f"the image serveoff/embedded:latest is not on this host: build it (`{build}`), or name another one in SERVEOFF_EMBEDDED_IMAGE"
     assert SERVERS.load("embedded").unavailable("image") == (None if here else reason)
     monkeypatch.setenv("SERVEOFF_EMBEDDED_IMAGE", "mine:1")
     assert SERVERS.load("embedded").unavailable("image") is None
+
+
+def test_edge_is_an_image_only(make_doubling: MakeDoubling, tmp_path: Path) -> None:
+    artifact, server = make_doubling("tflite"), SERVERS.load("edge")
+    assert server.unavailable("host") == "it is an image only: tflite-runtime needs another numpy than everything else here"
+    assert server.unavailable("image") is None
+    spec = server.launch_spec(artifact, "image", tmp_path, threads=2)
+    assert how(spec) == (None, None, "serveoff/edge:latest", "serveoff-model-server")
+    assert spec.argv == (*SHARED, "--host={host}", "--rest_api_num_threads=1", "--grpc_max_threads=1")
 
 
 def test_embedded_without_a_package(make_doubling: MakeDoubling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
