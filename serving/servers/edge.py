@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serveoff.contract import LauncherKind, LaunchSpec
-from serveoff.plugins import Artifact, Server
+from serveoff.contract import Endpoint, LauncherKind, LaunchSpec
+from serveoff.plugins import Artifact, Metrics, Server, Times
 
 from . import _model_server, _own_image
 
@@ -29,10 +29,15 @@ class Edge:
             argv=(*_model_server.arguments(manifest, threads), *_model_server.ONE_CALL),
             ports=_model_server.PORTS,
             protocols=_model_server.PROTOCOLS,
+            files=_model_server.FILES,
             mounts=_model_server.mounts(manifest, artifact.serve_dir),
             threads=threads,
             readiness=_model_server.readiness(manifest),
+            metrics=_model_server.METRICS,
         )
+
+    def times(self, metrics: Metrics, endpoint: Endpoint) -> Times | str:
+        return _model_server.times(metrics, endpoint)
 
 
 SERVER: Server = Edge()
