@@ -23,7 +23,7 @@ class Edge:
         return LaunchSpec(
             server="edge",
             artifact_id=manifest.id,
-            model_name=manifest.model,
+            model_name=manifest.served_name,
             image=_own_image.name("edge"),
             entrypoint="serveoff-model-server",
             argv=(*_model_server.arguments(manifest, threads), *_model_server.ONE_CALL),
