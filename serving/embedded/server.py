@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -82,6 +83,9 @@ class ModelServer:
             loop.add_signal_handler(number, self._interrupted)
         try:
             await self._load()
+            # A full collection would walk through all the framework's objects: 0.2 to 0.4 s (measured) in which nobody is answered.
+            gc.collect()
+            gc.freeze()
             if not self._stop.is_set():
                 await self._serve()
         finally:

@@ -35,7 +35,7 @@ _OURS = "serveoff/"
 _FILES = "/serveoff/files"
 _FORWARDERS = frozenset({"docker-proxy", "rootlessport", "slirp4netns", "pasta"})
 """The engines' processes that carry each byte between a published port and its container."""
-_ANSWER_S, _PULL_S = 5.0, 1800.0
+_ANSWER_S, _START_S, _PULL_S = 5.0, 120.0, 1800.0
 
 
 class ContainerLauncher:
@@ -45,14 +45,15 @@ class ContainerLauncher:
         return None if (found := _find_engine())[0] else found[1]
 
     def start(self, target_id: str, spec: LaunchSpec, artifact: Artifact, work: Path) -> Target:
-        """`work` is the target's directory in the workspace. The first start of an image pulls it."""
+        """`work` is the target's directory in the workspace. The first start of an image pulls it; where it cannot, MissingToolError."""
         tool, workspace, name = _engine(), work.parent.parent, _name(target_id, work.parent.parent)
         wanted = {spec.readiness.port, *spec.protocols.values()} | ({spec.metrics.port} if spec.metrics else set())
         published = ports.take(sorted(wanted))
         _slots.write_files(spec, _slots_inside(spec), work / "files")
         command = run_command(tool, name, target_id, workspace, spec, published, work)
         _remove(tool, name)
-        done = _run(command, _PULL_S)
+        _require_image(tool, spec.image or "")
+        done = _run(command, _START_S)
         if done.returncode:
             _remove(tool, name)  # it may have been created, and could not start
             raise NotReadyError(f"{tool} could not start {spec.image}: {_why(done)}", hint=f"try it by hand: {shlex.join(command)}")
@@ -240,6 +241,18 @@ def _find_engine() -> tuple[str | None, str]:
     if not reasons:
         return None, "no container engine: neither docker nor podman is on PATH; install one of them"
     return None, f"no container engine answers ({'; '.join(reasons)}); start it, or give your user access to it"
+
+
+def _require_image(tool: str, image: str) -> None:
+    """Pull it where it is not here. Raises MissingToolError: that no registry is in reach is not the target's fault, it is skipped."""
+    if image.startswith(_OURS) or _call(tool, "image", "inspect", "--format", "{{.Id}}", image):
+        return
+    done = _run((tool, "pull", "--quiet", image), _PULL_S)
+    if done.returncode:
+        raise MissingToolError(
+            f"the image {image} is not on this host, and {tool} could not pull it: {_why(done)}",
+            hint=f"try it by hand: {tool} pull {image}",
+        )
 
 
 def _call(tool: str, *words: str) -> str:

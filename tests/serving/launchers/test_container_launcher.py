@@ -136,14 +136,33 @@ def test_start_writes_the_files_and_publishes_only_what_a_client_needs(
 def test_a_refused_start_says_why_and_how_to_try_by_hand(
     engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
 ) -> None:
-    said = "Unable to find image\ndocker: Error response from daemon: manifest unknown\n\nRun 'docker run --help' for more information\n"
+    said = "docker: Error response from daemon: no such mount\n\nRun 'docker run --help' for more information\n"
     engine.answer([{"to": ["run"], "err": said, "code": 125}, {"to": ["inspect"], "code": 1}])
-    with pytest.raises(
-        NotReadyError, match=r"could not start example/server:1.2: docker: Error response from daemon: manifest unknown"
-    ) as e:
+    with pytest.raises(NotReadyError, match=r"could not start example/server:1.2: docker: Error response from daemon: no such mount") as e:
         LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
     assert e.value.hint.startswith("try it by hand: docker run --detach")
     assert engine.calls[-2][:2] == ["rm", "--force"]
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_an_image_is_pulled_where_it_is_not_here(
+    engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact, here: bool
+) -> None:
+    engine.answer([{"to": ["image", "inspect"], "out": "sha256:0123\n"}] if here else [])
+    LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
+    assert (["pull", "--quiet", "example/server:1.2"] in engine.calls) is not here
+
+
+def test_an_image_that_cannot_be_pulled_is_missing_and_nothing_is_run(
+    engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
+) -> None:
+    engine.answer([{"to": ["pull"], "err": "Error response from daemon: no such host\n", "code": 1}])
+    with pytest.raises(
+        MissingToolError, match=r"example/server:1.2 is not on this host, and docker could not pull it: .*no such host"
+    ) as e:
+        LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
+    assert e.value.hint == "try it by hand: docker pull example/server:1.2"
+    assert not any(call[0] == "run" for call in engine.calls)
 
 
 def test_alive_exit_reason_and_stop(engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> None:

@@ -62,10 +62,11 @@ def test_text_tensors_are_refused(make_artifact: MakeArtifact, tmp_path: Path) -
 def test_everything_listens_where_the_launcher_says_and_nothing_is_loaded_by_url(make_artifact: MakeArtifact, tmp_path: Path) -> None:
     spec = SERVER.launch_spec(make_artifact("double", "onnx"), "host", tmp_path, 3)
     lines = dict(line.split("=", 1) for line in spec.files["config.properties"].splitlines())
-    for name in ("inference", "management", "metrics"):
+    for name in ("inference", "metrics"):
         assert lines[f"{name}_address"] == f"http://{{host}}:{{port.{name}}}"
-    for name in ("inference", "management"):
-        assert lines[f"grpc_{name}_address"] == "{host}"
+    assert lines["grpc_inference_address"] == "{host}"
+    assert lines["management_address"] == "http://127.0.0.1:{port.management}", "never where others could reach it"
+    assert lines["grpc_management_address"] == "127.0.0.1"
     assert lines["enable_model_api"] == "false"
     assert lines["allowed_urls"] == "file:///nothing"
     assert (lines["default_workers_per_model"], spec.env["OMP_NUM_THREADS"], spec.threads) == ("1", "3", 3)
