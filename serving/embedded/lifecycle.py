@@ -6,6 +6,7 @@ or half-copied version never replaces a working one.
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -171,4 +172,16 @@ class Lifecycle:
         servable.close()
         log.info(f"Unloaded servable version {{name: {servable.name} version: {servable.version}}}")
         self._catalog.set_status(servable.name, VersionStatus(servable.version, State.END))
+        spare_collector()
         self._wake.set()
+
+
+def spare_collector() -> None:
+    """Collect now, and let later collections pass over what is loaded.
+
+    A full one walks through all the framework's objects: 0.2 to 0.4 s (measured) in which nobody is answered. Again after an unload: what
+    is frozen is never collected, so a version that has gone would leave its cycles behind.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

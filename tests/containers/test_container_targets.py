@@ -80,6 +80,7 @@ def test_every_server_is_served_and_loaded_in_containers(workspace: Workspace, i
 def test_a_container_killed_under_load_is_a_result(workspace: Workspace, images: dict[str, str]) -> None:
     def kill() -> None:
         while not any(path.stat().st_mtime > started for path in workspace.runs.glob("*/cells/*edge*/1-constant/job.json")):
+            assert time.time() < started + 120, "the load does not begin"
             time.sleep(0.1)
         time.sleep(4)  # the load is on its way, and goes on for long
         docker("kill", docker("ps", "--filter", f"label={LABEL}={workspace.root}", "--filter", "name=edge", "--format", "{{.Names}}"))
