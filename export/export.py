@@ -112,8 +112,8 @@ def _export_all(
 ) -> list[Outcome]:
     cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=jobs) as pool, console.bar("export", len(cells)) as bar:
-        futures = [pool.submit(_export_one, cell, workspace, limits, cancelled, force=force) for cell in cells]
         try:
+            futures = [pool.submit(_export_one, cell, workspace, limits, cancelled, force=force) for cell in cells]
             for number, future in enumerate(as_completed(futures), 1):
                 done = future.result()
                 bar.advance_to(number, f"{done.id}: {done.reason or ('unchanged' if done.unchanged else 'verified')}")
@@ -185,7 +185,7 @@ def _export_one(cell: Wanted, workspace: Workspace, limits: Limits, cancelled: t
         memory_bytes=limits.memory_bytes,
         cancelled=cancelled,
     )
-    if result.ended_for == "cancelled" or result.exit_code == -signal.SIGINT:  # Ctrl-C reaches the child as well, perhaps before us
+    if result.ended_for == "cancelled":
         return Outcome(cell.id, None, "interrupted")
     if not result.ok and not (staging / "failure.json").exists():
         failure = ExportFailure(artifact_id=cell.id, reason=_reason(result, limits), log="export.log")

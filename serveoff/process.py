@@ -73,6 +73,7 @@ def run_child(
 ) -> ChildResult:
     """Run `argv` to its end; it dies with us. Output goes to `log`, line by line also to `on_line` (called from another thread).
 
+    A terminal's Ctrl-C reaches us alone: in the child it could fall into an import, and end it in whatever way a library makes of that.
     It is ended after `timeout_s`, when it holds more than `memory_bytes` together with its own children, and when `cancelled` is set.
     """
     started = time.monotonic()
@@ -86,6 +87,7 @@ def run_child(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        process_group=0,
     )
     assert child.stdout is not None
     tail: deque[str] = deque(maxlen=_TAIL_LINES)

@@ -38,6 +38,13 @@ def test_run_child_keeps_the_output_and_the_exit_code(tmp_path: Path) -> None:
     assert sorted((tmp_path / "log.txt").read_text().split()) == ["one", "two"]
 
 
+def test_ctrl_c_does_not_reach_a_child(tmp_path: Path) -> None:
+    """A terminal sends it to the whole foreground group. We end the child ourselves: a framework may make anything of it."""
+    code = "import os; print(os.getpgrp() == os.getpid())"
+    result = process.run_child((sys.executable, "-c", code), env=process.environment(tmp_path), log=tmp_path / "log", timeout_s=60)
+    assert result.tail == "True"
+
+
 def test_run_child_ends_what_holds_too_much_memory(tmp_path: Path) -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'held = bytearray(300_000_000); import time; time.sleep(600)'])"
     result = process.run_child(
