@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from serveoff import artifacts, own_models, process, storage
 from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
-from serveoff.contract import GIVEN, ExportFailure, Manifest, Origin, Skip
+from serveoff.contract import GIVEN, ExportFailure, Facts, Manifest, Origin, Skip
 from serveoff.errors import GateError, UsageError
 from serveoff.host import missing
 from serveoff.plugins import Source
@@ -26,7 +27,7 @@ from serveoff.skips import update
 from serveoff.training import TwinProof
 from serveoff.workspace import Workspace
 
-from . import given, unchanged
+from . import facts, given, unchanged
 
 TIMEOUT_S = 900.0
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
@@ -190,11 +191,35 @@ def _export_one(cell: Wanted, workspace: Workspace, limits: Limits, cancelled: t
     if not result.ok and not (staging / "failure.json").exists():
         failure = ExportFailure(artifact_id=cell.id, reason=_reason(result, limits), log="export.log")
         storage.write(staging / "failure.json", failure)
+    if (staging / MANIFEST).exists() and not _add_facts(staging, workspace, limits, cancelled):
+        return Outcome(cell.id, None, "interrupted")
     _replace(final, staging)
     if (final / MANIFEST).exists():
         return Outcome(cell.id, artifacts.read(final).manifest, "")
     failure = storage.read(final / "failure.json", ExportFailure)
     return Outcome(cell.id, None, f"{failure.reason} (log: {final / failure.log})")
+
+
+def _add_facts(staging: Path, workspace: Workspace, limits: Limits, cancelled: threading.Event) -> bool:
+    """Measure what the artifact takes by itself, and add it to the manifest. False when that was interrupted."""
+    result = process.run_child(
+        process.python("export.facts", str(staging), str(workspace.root)),
+        env=process.environment(workspace.root, _QUIET),
+        log=staging / "facts.log",
+        timeout_s=limits.timeout_s,
+        memory_bytes=limits.memory_bytes,
+        cancelled=cancelled,
+    )
+    if result.ended_for == "cancelled":
+        return False
+    *_, last = result.tail.splitlines() or [""]
+    if result.ok and last.startswith(facts.SAID):
+        found = msgspec.json.decode(last.removeprefix(facts.SAID), type=Facts)
+    else:
+        found = Facts(reason=_reason(result, limits))
+    manifest = artifacts.read(staging).manifest
+    storage.write(staging / MANIFEST, msgspec.structs.replace(manifest, facts=found))
+    return True
 
 
 def _reason(result: process.ChildResult, limits: Limits) -> str:

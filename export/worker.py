@@ -94,7 +94,7 @@ def export(args: argparse.Namespace) -> str:
         weights_sha256=own.weights_sha256 if own and proof.parity is None else proof.weights_sha256,
         size_bytes=sum(f.size_bytes for f in served),
         export_s=export_s,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        peak_memory_bytes=_peak_memory_bytes(),
         command=tuple(sys.orig_argv),
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         host=host.facts(),
@@ -106,6 +106,12 @@ def export(args: argparse.Namespace) -> str:
         return ""
     storage.write(args.out / "failure.json", ExportFailure(artifact_id=manifest.id, reason=parity.reason, log="export.log", parity=parity))
     return parity.reason
+
+
+def _peak_memory_bytes() -> int:
+    """Ours, or that of a compiler that we started, whichever is more."""
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return most * (1 if sys.platform == "darwin" else 1024)
 
 
 def _build(args: argparse.Namespace) -> tuple[ModelSpec, Any]:

@@ -29,6 +29,7 @@ def exports(result: RunResult) -> Table:
         columns=(
             *columns(("model", "framework", "format", "precision")),
             Column("export", numeric=True),
+            Column("peak memory", numeric=True),
             Column("size", numeric=True),
             Column("parity, max abs"),
             Column("tolerance"),
@@ -41,6 +42,7 @@ def exports(result: RunResult) -> Table:
                 wording.clean(m.format),
                 wording.clean(m.precision),
                 number(wording.seconds(m.export_s), m.export_s),
+                number(wording.memory(m.peak_memory_bytes), m.peak_memory_bytes),
                 number(wording.size(m.size_bytes), m.size_bytes),
                 artifact_parity(m, wording.clean(m.id), notes),
                 wording.criterion(m.parity.tolerance),

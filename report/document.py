@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serveoff.results import RunResult
 
-from . import background, means, proofs, split, training, weights, wording
+from . import background, facts, means, proofs, split, training, weights, wording
 from .headline import Claim, caveats, claims
 from .measured import conditions, measured
 from .rows import Group, groups
@@ -64,6 +64,7 @@ def document(result: RunResult) -> Document:
             background.twins(result),
             conditions(found),
             split.where(found, result.floors),
+            facts.facts(result),
             means.used(found),
             background.load(result),
             background.client(result),

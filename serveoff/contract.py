@@ -125,6 +125,30 @@ class Parity(Struct, frozen=True, kw_only=True):
         return "" if self.checks else "nothing was compared"
 
 
+class Calls(Struct, frozen=True, kw_only=True):
+    """An artifact called in process, without a server: one call after the other, in microseconds."""
+
+    threads: int
+    batch: int
+    calls: int
+    mean_us: float
+    p50_us: float
+    p99_us: float
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What an artifact takes in a process of its own, with nothing but its runtime: the floor of every server."""
+
+    cold_load_s: float = 0.0
+    """In a fresh process, its runtime's import included; the file was in the page cache."""
+    first_inference_s: float = 0.0
+    resident_bytes: int = 0
+    """What the process holds once the model is loaded."""
+    latency: tuple[Calls, ...] = ()
+    reason: str = ""
+    """Why it could not be measured."""
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """One artifact: a model in one format. Written last, so that a directory without it is not an artifact."""
 
@@ -151,6 +175,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     size_bytes: int
     export_s: float
     peak_memory_bytes: int
+    facts: Facts | None = None
     command: tuple[str, ...]
     created_at: str
     host: HostFacts

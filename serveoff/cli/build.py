@@ -113,18 +113,19 @@ def export(
         outcomes, skips = stage.export(selection, shared.workspace, shared.console, limits, jobs=jobs, force=force)
 
     def tables() -> Any:
-        shown = table("Exports", "artifact", ">seconds", ">size", ">max abs difference", ">accuracy", "verdict")
+        shown = table("Exports", "artifact", ">seconds", ">peak memory", ">size", ">max abs difference", ">accuracy", "verdict")
         for o in outcomes:
             m = o.manifest
             if m is None:
-                shown.add_row(o.id, "-", "-", "-", "-", f"FAILED: {o.reason}")
+                shown.add_row(o.id, *["-"] * 5, f"FAILED: {o.reason}")
                 continue
             verdict = "as given: nothing to compare with but itself" if m.framework == GIVEN else "verified"
             verdict += ", unchanged" if o.unchanged else ""
             accuracy = f"{m.parity.metric.artifact:.2%}" if m.parity.metric else "-"
-            shown.add_row(o.id, f"{m.export_s:.1f}", f"{m.size_bytes / 1e3:,.0f} kB", f"{m.parity.max_abs:.2e}", accuracy, verdict)
+            memory, size = f"{m.peak_memory_bytes / 2**30:.2f} GiB", f"{m.size_bytes / 1e3:,.0f} kB"
+            shown.add_row(o.id, f"{m.export_s:.1f}", memory, size, f"{m.parity.max_abs:.2e}", accuracy, verdict)
         for s in skips:
-            shown.add_row(s.what, "-", "-", "-", "-", f"skipped: {s.reason}")
+            shown.add_row(s.what, *["-"] * 5, f"skipped: {s.reason}")
         return shown
 
     shared.emit({"exports": outcomes, "skips": skips}, tables)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from serveoff import artifacts, reference, storage
+from export import facts
+from serveoff import artifacts, host, reference, storage
 from serveoff.contract import ExportFailure, Skips
 from serveoff.errors import InputError
 from serveoff.plugins import Artifact
@@ -47,6 +48,24 @@ def test_every_default_format_is_verified_and_described(exported: Workspace, nam
     assert manifest.peak_memory_bytes > 100e6, "a framework was loaded"
     assert (found.version_dir / manifest.serve_file).is_file()
     assert "reference.npz" in {f.path for f in manifest.files}
+
+
+@pytest.mark.parametrize("name", [name for name, kind in FORMATS.all().items() if any(s.default for s in kind.sources.values())])
+def test_what_it_takes_without_a_server_is_measured(exported: Workspace, name: str) -> None:
+    facts = artifact(exported, name).manifest.facts
+    assert facts is not None
+    assert facts.reason == ""
+    assert facts.cold_load_s > 0
+    assert facts.first_inference_s > 0
+    assert facts.resident_bytes > 20e6, "a runtime was loaded"
+    assert {(one.threads, one.batch) for one in facts.latency} == {(t, b) for t in (1, host.cores()) for b in (1, 8)}
+    assert all(one.p50_us > 0 and one.calls > 1 for one in facts.latency)
+
+
+def test_what_cannot_be_called_says_why(copy: Workspace) -> None:
+    found = artifact(copy, "onnx")
+    (found.version_dir / "model.onnx").write_bytes(b"no model")
+    assert facts.measure(found, copy.root, copy.root / "runtime.log").reason.startswith("its runtime failed: ")
 
 
 def test_a_changed_file_is_noticed_before_it_is_served(copy: Workspace) -> None:

@@ -27,7 +27,6 @@ def test_an_artifact_in_its_own_runtime(exported: Workspace, tmp_path: Path, mon
         assert one.reason == ""
         assert one.calls > 20
         assert 0 < one.p50_us <= one.p99_us
-        assert one.calls * one.mean_us < 150_000
         assert (one.threads, one.batch) == (1, 1)
     assert process.owned(tmp_path) == []
 
