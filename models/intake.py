@@ -21,6 +21,8 @@ from serveoff.workspace import Workspace
 from .train import DISTRIBUTIONS, ENVIRONMENT, prove_twins
 
 TIMEOUT_S = 1800.0
+EXTRAS = {own_kinds.TRANSFORMERS: ("transformers",)}
+"""What a kind of model needs besides its framework."""
 
 
 class _Failure(Struct, frozen=True, kw_only=True):
@@ -45,8 +47,8 @@ def take_in(name: str, workspace: Workspace, console: Console) -> TwinProof:
     missing = {origin: lacking for origin in source.origins if (lacking := _lacking(source, origin))}
     origins = [origin for origin in source.origins if origin not in missing]
     if not origins:
-        needed = ", ".join(missing.values())
-        raise MissingToolError(f"{source.path} needs {needed}, which is not installed", hint="pip install it, or `make setup`")
+        needed = " ".join(missing.values())
+        raise MissingToolError(f"{source.path} needs {needed}, which is not installed", hint=f"`pip install {needed}`, or `make setup`")
     for origin in origins:
         shutil.rmtree(folder / f"reference-{origin}", ignore_errors=True)
         _run_worker(source, origin, origins[0], workspace, console)
@@ -63,7 +65,7 @@ def _lacking(source: OwnModel, origin: Origin) -> str:
         serve_file = FORMATS.load(source.kind).serve_file
         needed = next(r.requires for r in RUNTIMES.all().values() if r.serve_file == serve_file)
     else:
-        needed = (DISTRIBUTIONS[origin],)
+        needed = (DISTRIBUTIONS[origin], *EXTRAS.get(source.kind, ()))
     return next((name for name in needed if not installed(name)), "")
 
 

@@ -13,7 +13,9 @@ from serveoff.registry import FORMATS
 PYTHON = "python"
 KERAS = "keras"
 PICKLE = "pickle"
-BUILT = (PYTHON, KERAS, PICKLE)
+TRANSFORMERS = "transformers"
+"""A Hugging Face model directory."""
+BUILT = (PYTHON, KERAS, PICKLE, TRANSFORMERS)
 """What a framework makes a model of; anything else is served as given."""
 
 BUILDERS: dict[Origin, str] = {"keras": "build_keras", "pytorch": "build_pytorch"}
@@ -22,13 +24,15 @@ BUILDERS: dict[Origin, str] = {"keras": "build_keras", "pytorch": "build_pytorch
 _SAVED_MODEL = "saved_model.pb"
 _KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _TORCH_SUFFIXES = (".pt", ".pth")
+_CONFIG = "config.json"
+_SAFE, _PICKLED = ("model.safetensors", "model.safetensors.index.json"), ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _PICKLE = b"\x80"
 
 
 def recognise(path: Path, *, allow_pickle: bool) -> tuple[str, tuple[Origin, ...]]:
     """The kind and the origins. Raises InputError for what we do not know, and for a pickle that was not allowed."""
     if path.is_dir():
-        return _directory(path)
+        return _directory(path, allow_pickle=allow_pickle)
     suffix = path.suffix
     if suffix == ".py":
         return PYTHON, _builders(path)
@@ -43,12 +47,29 @@ def recognise(path: Path, *, allow_pickle: bool) -> tuple[str, tuple[Origin, ...
     raise InputError(f"{path} is a file of an unknown kind", hint=_known())
 
 
-def _directory(path: Path) -> tuple[str, tuple[Origin, ...]]:
+def _directory(path: Path, *, allow_pickle: bool) -> tuple[str, tuple[Origin, ...]]:
+    if (path / _CONFIG).exists():
+        return _model_directory(path, allow_pickle=allow_pickle)
     if (path / _SAVED_MODEL).exists():
         return next(name for name, kind in FORMATS.all().items() if kind.serve_file == _SAVED_MODEL), (GIVEN,)
     versions = sorted((p.parent for p in path.glob(f"*/{_SAVED_MODEL}")), key=lambda p: p.name)
     hint = f"name one of its versions: --model {versions[-1]}" if versions else _known()
     raise InputError(f"{path} is a directory of an unknown kind", hint=hint)
+
+
+def _model_directory(path: Path, *, allow_pickle: bool) -> tuple[str, tuple[Origin, ...]]:
+    """A Hugging Face model directory. Its weights are safetensors, or a pickle that was allowed."""
+    if any((path / name).exists() for name in _SAFE):
+        return TRANSFORMERS, ("pytorch",)
+    pickled = next((path / name for name in _PICKLED if (path / name).exists()), None)
+    if pickled is None:
+        raise InputError(f"{path} has a {_CONFIG}, and no {_SAFE[0]} beside it", hint="save it with save_pretrained(), weights and all")
+    if not allow_pickle:
+        raise InputError(
+            f"{pickled} is a pickle, and loading a pickle runs whatever code is in it",
+            hint=f"save the model again, as {_SAFE[0]}; or, if you trust it, say --allow-pickle",
+        )
+    return TRANSFORMERS, ("pytorch",)
 
 
 def _torch_file(path: Path, *, allow_pickle: bool) -> tuple[str, tuple[Origin, ...]]:
@@ -105,4 +126,4 @@ def _served() -> dict[str, str]:
 
 def _known() -> str:
     files = ", ".join(sorted({".py", *_KERAS_SUFFIXES, *_served()}))
-    return f"known are files that end in {files}, and SavedModel directories"
+    return f"known are files that end in {files}, SavedModel directories, and Hugging Face model directories"

@@ -51,6 +51,12 @@ module.w = tf.Variable(tf.random.normal((4, 3), seed=1))
 module.score = tf.function(lambda x: {"y": x @ module.w}, input_signature=[tf.TensorSpec((None, 4), tf.float32, name="x")])
 tf.saved_model.save(module, sys.argv[1], {"score": module.score})
 """
+CLASSIFIER = """
+import sys
+from transformers import BertConfig, BertForSequenceClassification
+small = dict(vocab_size=99, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=32)
+BertForSequenceClassification(BertConfig(**small, initializer_range=0.5)).save_pretrained(sys.argv[1])
+"""
 
 
 @pytest.fixture
@@ -72,9 +78,9 @@ def bare_onnx(path: Path) -> Path:
     return path
 
 
-def journey(serveoff: Command, workspace: Workspace, names: tuple[str, ...]) -> tuple[RunResult, str]:
+def journey(serveoff: Command, workspace: Workspace, names: tuple[str, ...], *filters: str) -> tuple[RunResult, str]:
     """Serve, load and report by name; the run, and the report's text."""
-    models = [word for name in names for word in ("--model", name)]
+    models = [*(word for name in names for word in ("--model", name)), *filters]
     for command in (("serve", *models, "--server", "embedded", "--launcher", "process"), ("loadtest", *models, *SHORT)):
         done = serveoff(*command, workspace=workspace.root)
         assert done.returncode == 0, done.stderr + done.stdout
@@ -122,6 +128,23 @@ def test_a_bare_saved_model_with_a_signature_of_its_own(serveoff: Command, works
     (given,) = artifacts.find(workspace, Selection())
     assert (given.manifest.id, given.manifest.signature) == ("bare.given.savedmodel.given", "score")
     journey(serveoff, workspace, ("bare",))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_hugging_face_model_directory(serveoff: Command, workspace: Workspace, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", CLASSIFIER, str(tmp_path / "my-bert")], check=True, capture_output=True)
+    formats = [word for name in ("onnx", "torchscript", "pt2") for word in ("--format", name)]
+    done = serveoff("export", "--model", str(tmp_path / "my-bert"), *formats, "--json", workspace=workspace.root)
+    assert done.returncode == 0, done.stderr + done.stdout
+    found = {a.manifest.format: a.manifest for a in artifacts.find(workspace, Selection(models=("my_bert",)))}
+    assert found.keys() == {"onnx", "torchscript", "pt2"}
+    for manifest in found.values():
+        assert [t.name for t in manifest.inputs] == ["input_ids", "attention_mask", "token_type_ids"]
+        assert [t.name for t in manifest.outputs] == ["logits"]
+    result, _ = journey(serveoff, workspace, ("my_bert",), "--format", "torchscript")
+    reasons = {skip.reason for skip in result.skips if skip.what == "my_bert"}
+    assert "my-bert is a pytorch model: keras, and what is exported from it, is not compared" in reasons
 
 
 @pytest.mark.slow

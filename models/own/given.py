@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from serveoff.own_models import OwnModel
     from serveoff.plugins import Array, Tensors
 
+    from .samples import Ids
+
 FOLDER = "given"
 """In the checkpoint: what becomes `serve/1` of the artifact."""
 _SIGNATURE_FILE = "signature.json"
@@ -38,7 +40,7 @@ class GivenModel:
         self._nameless = source.kind == "torchscript" and not _has_signature(self._file)
         self._open()
         self.inputs: tuple[TensorSpec, ...] = () if self._nameless else self._told.inputs
-        self.ids: Mapping[str, int] = {}
+        self.ids: Mapping[str, Ids] = {}
 
     def settle(self, inputs: tuple[TensorSpec, ...], samples: Tensors) -> None:
         if not self._nameless:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from serveoff.own_models import OwnModel
     from serveoff.plugins import Array, Tensors
 
+    from .samples import Ids
+
 
 class KerasModel:
     """A Keras model, called with a list of tensors. A functional one tells what it takes, a subclassed one does not."""
@@ -32,7 +34,7 @@ class KerasModel:
         except AttributeError:
             told = ()
         self.inputs = tuple(TensorSpec(name=t.name, dtype=t.dtype, shape=tuple(t.shape)) for t in told)
-        self.ids: Mapping[str, int] = {}
+        self.ids: Mapping[str, Ids] = {}
 
     def settle(self, inputs: tuple[TensorSpec, ...], samples: Tensors) -> None:
         if self.inputs:

@@ -9,15 +9,17 @@ if TYPE_CHECKING:
     from serveoff.contract import TensorSpec
     from serveoff.plugins import Array, Tensors
 
+    from .samples import Ids
+
 
 class Opened(Protocol):
     """A model of the user's own. `inputs` is what it tells of its inputs itself; empty when it tells nothing.
 
-    `ids`: input -> how many ids there are, where the model knows.
+    `ids`: input -> the ids that it takes, where the model knows.
     """
 
     inputs: tuple[TensorSpec, ...]
-    ids: Mapping[str, int]
+    ids: Mapping[str, Ids]
 
     def settle(self, inputs: tuple[TensorSpec, ...], samples: Tensors) -> None:
         """These are the inputs, in the model's order, and a few samples of them. Called once, before the first `run`."""

@@ -1,4 +1,4 @@
-"""PyTorch models of the user's own: from a model file, or from a pickle that was allowed."""
+"""PyTorch models of the user's own: from a model file, a pickle that was allowed, or a Hugging Face model directory."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from serveoff.own_models import OwnModel
     from serveoff.plugins import Array, Tensors
 
+    from .samples import Ids
+
 
 class PyTorchModel:
-    """A module in evaluation mode. It does not tell what it takes."""
+    """A module in evaluation mode. By itself it does not tell what it takes."""
 
-    def __init__(self, source: OwnModel) -> None:
-        self._module: torch.nn.Module = _BUILD[source.kind](Path(source.path)).eval()
-        self._what = Path(source.path).name
-        self.inputs: tuple[TensorSpec, ...] = ()
-        self.ids: Mapping[str, int] = {}
+    def __init__(
+        self, module: torch.nn.Module, what: str, inputs: tuple[TensorSpec, ...] = (), ids: Mapping[str, Ids] | None = None
+    ) -> None:
+        self._module, self._what = module.eval(), what
+        self.inputs, self.ids = inputs, ids or {}
 
     def settle(self, inputs: tuple[TensorSpec, ...], samples: Tensors) -> None:
         self._names = [t.name for t in inputs]
@@ -75,7 +77,13 @@ class PyTorchModel:
 
 
 def open_model(source: OwnModel, checkpoint: Path) -> PyTorchModel:
-    return PyTorchModel(source)
+    path = Path(source.path)
+    if source.kind == own_kinds.TRANSFORMERS:
+        from . import transformers  # it is an extra
+
+        module, inputs, ids = transformers.build(source)
+        return PyTorchModel(module, path.name, inputs, ids)
+    return PyTorchModel(_BUILD[source.kind](path), path.name)
 
 
 def _named(result: Any) -> dict[str, Any]:

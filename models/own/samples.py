@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,23 @@ if TYPE_CHECKING:
     from serveoff.own_models import OwnModel
     from serveoff.plugins import Array, Tensors
 
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The ids that an input takes: how many there are, and the one that stands where a row has no more words."""
+
+    count: int
+    pad: int = 0
+
+
 LABELS = "labels"
 ENOUGH = 64
 """As many different payloads as a load has."""
 MOST = 256
+_MASK, _SEGMENT = "mask", "token_type"
 _MOST_RANDOM_BYTES = 256 * 2**20
 _SEED = 20_240
-_LARGEST_ID = 100
+_UNKNOWN_IDS = Ids(100)
 
 
 def given(source: OwnModel) -> tuple[dict[str, Array] | None, Array | None]:
@@ -71,23 +82,32 @@ def fit(known: Sequence[TensorSpec], samples: Tensors) -> dict[str, Array]:
     return fitted
 
 
-def random(known: Sequence[TensorSpec], domain: Mapping[str, int]) -> dict[str, Array]:
-    """ENOUGH seeded rows (fewer where they would be very large). `domain` has the number of ids of an input, where it is known."""
+def random(known: Sequence[TensorSpec], domain: Mapping[str, Ids]) -> dict[str, Array]:
+    """ENOUGH seeded rows (fewer where they would be very large). `domain` has the ids of an input, where they are known."""
     generator = np.random.default_rng(_SEED)
     row_bytes = sum(
         np.dtype(object if t.dtype == "string" else t.dtype).itemsize * math.prod(size or 1 for size in t.shape[1:]) for t in known
     )
     rows = max(8, min(ENOUGH, _MOST_RANDOM_BYTES // max(1, row_bytes)))
-    return {t.name: _random(generator, t, (rows, *t.shape[1:]), domain.get(t.name, _LARGEST_ID)) for t in known}
+    drawn = {t.name: _random(generator, t, (rows, *t.shape[1:]), domain.get(t.name, _UNKNOWN_IDS)) for t in known}
+    return {name: _padded(name, value, drawn, domain) for name, value in drawn.items()}
 
 
-def _random(generator: np.random.Generator, tensor: TensorSpec, shape: tuple[Any, ...], ids: int) -> Array:
+def _padded(name: str, value: Array, drawn: Tensors, domain: Mapping[str, Ids]) -> Array:
+    """Ids end where the mask of the same shape does."""
+    mask = next((m for other, m in drawn.items() if _MASK in other.lower() and m.shape == value.shape), None)
+    if mask is None or "ids" not in name.lower() or not np.issubdtype(value.dtype, np.integer):
+        return value
+    return np.where(mask != 0, value, domain.get(name, _UNKNOWN_IDS).pad).astype(value.dtype)
+
+
+def _random(generator: np.random.Generator, tensor: TensorSpec, shape: tuple[Any, ...], ids: Ids) -> Array:
     if tensor.dtype == "string":
         texts: Array = np.array([f"sample {number}" for number in range(math.prod(shape))], object).reshape(shape)
         return texts
     if tensor.dtype == "bool":
         return generator.random(shape) < 0.5
-    if "mask" in tensor.name.lower():  # the last part of a row is padding
+    if _MASK in tensor.name.lower():  # the last part of a row is padding
         length = shape[-1] if len(shape) > 1 else 1
         ends = generator.integers(max(1, length // 2), length + 1, size=(*shape[:-1], 1))
         return (np.arange(length) < ends).astype(tensor.dtype).reshape(shape)
@@ -95,7 +115,10 @@ def _random(generator: np.random.Generator, tensor: TensorSpec, shape: tuple[Any
         info = np.iinfo(tensor.dtype)
         return generator.integers(info.min, info.max, size=shape, dtype=tensor.dtype, endpoint=True)
     if np.issubdtype(np.dtype(tensor.dtype), np.integer):
-        return generator.integers(1, max(2, ids), size=shape).astype(tensor.dtype)
+        if _SEGMENT in tensor.name.lower():  # a first text, and a second one
+            return (np.arange(shape[-1]) >= generator.integers(1, shape[-1] + 1, size=(*shape[:-1], 1))).astype(tensor.dtype)
+        others = generator.integers(0, max(1, ids.count - 1), size=shape)
+        return (others + (others >= ids.pad)).astype(tensor.dtype)
     return generator.standard_normal(shape).astype(tensor.dtype)
 
 

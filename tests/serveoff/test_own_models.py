@@ -109,6 +109,21 @@ def test_a_directory_of_versions_says_what_to_name_instead(workspace: Workspace,
     assert f"--model {tmp_path / 'base' / '3'}" in error.value.hint
 
 
+def test_a_model_directory_is_known_by_its_files(workspace: Workspace, tmp_path: Path) -> None:
+    config = write(tmp_path / "my-bert" / "config.json", "{}")
+    with pytest.raises(InputError, match=r"has a config.json, and no model.safetensors beside it"):
+        own_models.declare(str(Path(config).parent), NOTHING, workspace)
+    write(tmp_path / "my-bert" / "pytorch_model.bin", "no pickle is opened here")
+    with pytest.raises(InputError, match=r"pytorch_model.bin is a pickle, and loading a pickle runs whatever code is in it") as refused:
+        own_models.declare(str(Path(config).parent), NOTHING, workspace)
+    assert "save the model again, as model.safetensors" in refused.value.hint
+    write(tmp_path / "my-bert" / "model.safetensors")
+    own_models.declare(str(Path(config).parent), NOTHING, workspace)
+    found = own_models.find(workspace, "my_bert")
+    assert found is not None
+    assert (found.kind, found.origins) == ("transformers", ("pytorch",))
+
+
 def test_one_name_is_one_path(workspace: Workspace, tmp_path: Path) -> None:
     first, second = write(tmp_path / "a" / "model.onnx"), write(tmp_path / "b" / "model.onnx")
     assert own_models.declare(first, NOTHING, workspace) == "model"

@@ -36,6 +36,11 @@ def pytorch(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 @pytest.fixture(scope="module")
+def transformers(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return run("transformers_cases", tmp_path_factory.mktemp("transformers"))
+
+
+@pytest.fixture(scope="module")
 def keras(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return run("keras_cases", tmp_path_factory.mktemp("keras"))
 
@@ -119,3 +124,34 @@ def test_what_keras_takes_is_described(keras: Found) -> None:
     assert "outputs" in keras["code_allowed"]
     assert keras["one_signature"]["signature"] == "twice"
     assert keras["named_signature"]["outputs"] == ["t:string:[None]"]
+
+
+@pytest.mark.parametrize(
+    ("case", "message", "hint"),
+    [
+        ("damaged", "its weights cannot be loaded: ", "save_pretrained()"),
+        ("lacks_a_layer", "lack encoder.layer.0.attention.self.query.weight", "save the model again"),
+        ("writes_text", "holds a GPT2LMHeadModel, which writes text", "name a .py file"),
+        ("sees", "holds a ViTModel, which takes pixel_values", "name a .py file"),
+        ("own_code", "comes with Python code of its own, and that is not run", "build_pytorch()"),
+        ("unknown_type", "config.json is not one that transformers knows", "save_pretrained()"),
+        ("too_long", "the PyTorch model refuses the samples", ""),
+    ],
+)
+def test_what_a_model_directory_lacks_is_one_sentence(transformers: Found, case: str, message: str, hint: str) -> None:
+    assert message in transformers[case].get("message", ""), transformers[case]
+    assert hint in transformers[case]["hint"]
+    assert "\n" not in transformers[case]["message"]
+
+
+def test_what_a_model_directory_tells(transformers: Found) -> None:
+    three = [f"{name}:int64:[None, 64]" for name in ("input_ids", "attention_mask", "token_type_ids")]
+    assert transformers["encoder"]["inputs"] == three
+    assert transformers["encoder"]["outputs"] == ["last_hidden_state:float32:[None, 64, 8]", "pooler_output:float32:[None, 8]"]
+    assert transformers["no_pooler"]["outputs"] == ["last_hidden_state:float32:[None, 64, 8]"], "one that was never trained answers nothing"
+    assert transformers["classifier"]["outputs"] == ["logits:float32:[None, 3]"]
+    assert transformers["half"]["outputs"] == transformers["encoder"]["outputs"], "float16 on disk is computed in float32"
+    assert transformers["roberta"]["inputs"] == [f"{name}:int64:[None, 62]" for name in ("input_ids", "attention_mask")]
+    assert transformers["said"]["inputs"] == [text.replace(" 64]", " 9]") for text in three]
+    assert transformers["sampled"]["inputs"] == [text.replace(" 64]", " 5]") for text in three]
+    assert transformers["pickled"]["outputs"] == transformers["encoder"]["outputs"]
