@@ -20,8 +20,9 @@ from .conftest import docker
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(2400)]
 
-LARGEST_MB = {"edge": 250, "embedded": 3500, "torchserve": 2000}
-USERS = {"edge": "10001", "embedded": "10001", "torchserve": "model-server"}
+LARGEST_MB = {"edge": 250, "embedded": 3500, "load": 450, "torchserve": 2000}
+USERS = {"edge": "10001", "embedded": "10001", "load": "10001", "torchserve": "model-server"}
+HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init", "--tmpfs", "/tmp")
 TF_SERVING_LIKE = ("edge", "embedded")
 
 
@@ -39,12 +40,19 @@ def test_the_edge_image_has_nothing_else_of_tensorflow(images: dict[str, str]) -
     assert not {"tensorflow", "ai_edge_litert", "torch", "onnxruntime", "pip"} & set(listed)
 
 
+def test_the_load_image_has_no_framework_and_works_on_a_read_only_root(images: dict[str, str]) -> None:
+    listed = docker("run", "--rm", "--entrypoint", "ls", images["load"], "/opt/serveoff/lib/python3.11/site-packages").split()
+    assert {"locust", "plotly", "grpc"} <= set(listed)
+    assert not {"tensorflow", "ai_edge_litert", "tflite_runtime", "torch", "onnxruntime", "ts", "pip"} & set(listed)
+    told = docker("run", "--rm", *HARDENED, "--tmpfs", "/workspace:mode=1777", images["load"], "status")
+    assert "Nothing is being served" in told
+
+
 @contextmanager
 def running(image: str, artifact: Artifact, *options: str) -> Iterator[str]:
     """The address of a container started as tensorflow/serving's documentation starts its own, on a root file system to be read only."""
     mount = f"type=bind,source={artifact.serve_dir},target=/models/{artifact.manifest.model},readonly"
-    hardened = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init", "--tmpfs", "/tmp")
-    name = docker("run", "--detach", *hardened, *options, "--publish", "127.0.0.1::8501", "--mount", mount, image)
+    name = docker("run", "--detach", *HARDENED, *options, "--publish", "127.0.0.1::8501", "--mount", mount, image)
     try:
         yield f"http://{docker('port', name, '8501').splitlines()[0]}"
     finally:
