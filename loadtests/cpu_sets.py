@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from serveoff import affinity, host
@@ -72,21 +72,24 @@ def apart(targets: Sequence[Target], wanted: str, console: Console) -> Iterator[
         yield sets
         return
     everywhere = affinity.usable()
+    pinned: list[Target] = []
     try:
         words = str(sets)
         try:
             for target in targets:
                 LAUNCHERS.load(target.launcher).pin(target, sets.server)
+                pinned.append(target)
         except ServeoffError as error:
             words = f"none: {error.message}"
             console.say(f"{error.message}: servers and load processes share all cores")
-            free(targets, everywhere)
+            with suppress(ServeoffError):  # the one that cannot be pinned; part of it may be
+                free(targets, everywhere)
         else:
             affinity.pin(os.getpid(), sets.client)
         yield words
     finally:
         affinity.pin(os.getpid(), everywhere)
-        free(targets, everywhere)
+        free(pinned, everywhere)
 
 
 def free(targets: Sequence[Target], cores: Sequence[int]) -> None:

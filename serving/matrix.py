@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from serveoff.contract import Skip
 from serveoff.plugins import Artifact, Server
 from serveoff.registry import LAUNCHERS, SERVERS
 from serveoff.selection import Selection
 
-PREFERRED = "process"
+if TYPE_CHECKING:
+    from .places import Place
+
+PREFERRED = ("process", "container")
+"""Without a launcher by name: the first of these that can run the server here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One target that can be started here."""
+    """One target that can be started here, or is to be found at a place."""
 
     artifact: Artifact
     server: str
     launcher: str
+    place: Place | None = None
 
     @property
     def id(self) -> str:
@@ -80,8 +86,10 @@ class _Ways:
             return launchers, [Skip(stage="serve", what=f"{name}.{launcher}", reason=reason) for launcher, reason in reasons.items()]
         return [], [Skip(stage="serve", what=name, reason="; ".join(f"{launcher}: {reason}" for launcher, reason in reasons.items()))]
 
-    def _names(self) -> Iterator[str]:
-        return iter(sorted(filter(self.selection.wants_launcher, LAUNCHERS.names), key=lambda name: (name != PREFERRED, name)))
+    def _names(self) -> Sequence[str]:
+        if not self.selection.launchers:
+            return PREFERRED
+        return sorted(filter(self.selection.wants_launcher, LAUNCHERS.names), key=lambda name: (name != PREFERRED[0], name))
 
     def _unavailable(self, launcher: str) -> str | None:
         if launcher not in self._asked:

@@ -22,7 +22,7 @@ def wait(target: Target, spec: LaunchSpec, launcher: Launcher, cancelled: thread
     door = endpoint(target, spec)
     deadline = time.monotonic() + spec.readiness.timeout_s
     pause = _FIRST_PAUSE_S
-    while not (is_ready(door, spec) and all(_listens(e) for e in target.endpoints)):
+    while not (is_ready(door, spec) and all(deafness(e) is None for e in target.endpoints)):
         if not launcher.alive(target):
             raise NotReadyError(f"{target.id} {launcher.exit_reason(target)}", hint=f"its whole log is {target.log}")
         if time.monotonic() > deadline:
@@ -59,9 +59,10 @@ def is_exposed(target: Target, launcher: Launcher) -> bool:
     return bool(listening & {"0.0.0.0", "::"})  # noqa: S104 - looked for, not listened on
 
 
-def _listens(door: Endpoint) -> bool:
+def deafness(door: Endpoint) -> str | None:
+    """Why nobody can connect to it, in the system's words; None where one can."""
     try:
         socket.create_connection((door.host, door.port), timeout=5).close()
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -20,8 +20,9 @@ from serveoff.registry import LAUNCHERS, SERVERS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
-from . import ports, ready, targets
+from . import places, ports, ready, targets
 from .matrix import Wanted, covered, matrix
+from .places import Place
 
 _AT_ONCE = 4
 _KEPT_TIMEOUT_S = 5.0
@@ -42,11 +43,16 @@ class Outcome:
 
 
 def serve(
-    selection: Selection, workspace: Workspace, console: Console, threads: int | None = None, listen: str = LOOPBACK
+    selection: Selection,
+    workspace: Workspace,
+    console: Console,
+    threads: int | None = None,
+    listen: str = LOOPBACK,
+    at: Sequence[Place] = (),
 ) -> tuple[list[Outcome], list[Skip]]:
     """Start the selected targets; `threads` is what one call of a model may use, `listen` the address of this host where they are reached.
 
-    What is missing stands in `targets/skips.json`, too.
+    `at`: nothing is started, these are attached. What is missing stands in `targets/skips.json`, too.
 
     One that fails is stopped and leaves the others standing: see `verdict`. Interrupted, everything that this call started is stopped.
     Raises UsageError for an address that this host does not have.
@@ -55,7 +61,9 @@ def serve(
     found = artifacts.find(workspace, selection)
     if not found:
         raise InputError("there is no artifact to serve", hint="`serveoff export` makes them; `serveoff models` shows what there could be")
-    wanted, skipped = matrix(selection, found)
+    if at:
+        selection = replace(selection, servers=tuple(place.server for place in at), launchers=(places.LAUNCHER,))
+    wanted, skipped = places.wanted(at, found) if at else matrix(selection, found)
     outcomes = sorted(_serve_all(wanted, workspace, console, _Means(threads or default_threads(), listen)), key=lambda outcome: outcome.id)
     missing = {o.id: o.error for o in outcomes if isinstance(o.error, MissingToolError)}
     skipped += [Skip(stage="serve", what=name, reason=f"{e.message}: {e.hint}" if e.hint else e.message) for name, e in missing.items()]
@@ -128,7 +136,7 @@ def _serve_one(one: Wanted, workspace: Workspace, means: _Means, cancelled: thre
     try:
         artifacts.verify(one.artifact)
         reference.load(one.artifact.reference_file)  # damaged, it would be noticed only after the server has come up
-        if (kept := _running_already(one, workspace, means)) is not None:
+        if one.place is None and (kept := _running_already(one, workspace, means)) is not None:
             return Outcome(one.id, kept, kept=True)
         if cancelled.is_set():
             raise NotReadyError(f"{one.id} was not started")
@@ -167,7 +175,7 @@ def _start(one: Wanted, workspace: Workspace, means: _Means, cancelled: threadin
     directory.mkdir(parents=True)
     started = time.monotonic()
     spec = SERVERS.load(one.server).launch_spec(one.artifact, launcher.kind, directory, means.threads)
-    spec = msgspec.structs.replace(spec, listen=means.listen)
+    spec = one.place.of(spec) if one.place else msgspec.structs.replace(spec, listen=means.listen)
     storage.write(directory / "launch.json", spec)
     storage.write(directory / artifacts.MANIFEST, one.artifact.manifest)
     target = launcher.start(one.id, spec, one.artifact, directory)

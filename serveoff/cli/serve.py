@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from serveoff.contract import LOOPBACK, Target
+from serveoff.errors import UsageError
 from serveoff.registry import load_module
 from serveoff.running import at_work
 
@@ -32,16 +33,22 @@ def serve(
         int | None, typer.Option(min=1, help="CPU threads one call of a model may use; the default is half of the cores.")
     ] = None,
     listen: Annotated[str, typer.Option(help="The address of this host to listen on; for load workers on other hosts.")] = LOOPBACK,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(help="With --launcher attached: SERVER=HOST[:REST_PORT[:GRPC_PORT]][/ARTIFACT] of one that is running (repeatable)."),
+    ] = None,
 ) -> None:
-    """Start every server that can run here.
+    """Start every server that can run here, or attach those that somebody else started.
 
     Returns when each has answered real requests correctly. What cannot run here is listed with its reason.
     """
     shared = settings(context)
     selection = select(models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher)
-    stage = load_module("serving.serve")
+    if bool(at) != (selection.launchers == ("attached",)):
+        raise UsageError("--launcher attached and --at SERVER=HOST belong together", hint="one names what the other is about")
+    stage, places = load_module("serving.serve"), load_module("serving.places").parse(at or ())
     with at_work(shared.workspace, "serve"):
-        outcomes, skips = stage.serve(selection, shared.workspace, shared.console, threads, listen)
+        outcomes, skips = stage.serve(selection, shared.workspace, shared.console, threads, listen, places)
 
     def tables() -> Table:
         shown = table("Targets", "target", "state", ">seconds", "where")

@@ -15,7 +15,7 @@ from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, Manifest
 from serveoff.errors import MissingToolError
 from serveoff.plugins import Artifact, Tensors
 from serveoff.registry import PROTOCOLS, SERVERS
-from serving import matrix, serve
+from serving import matrix, places, serve
 
 
 class TinyRest:
@@ -75,5 +75,6 @@ def tiny(tiny_spec: Callable[..., LaunchSpec], monkeypatch: pytest.MonkeyPatch) 
     servers = Plugins("tiny", server, SERVERS)
     monkeypatch.setattr(matrix, "SERVERS", servers)
     monkeypatch.setattr(serve, "SERVERS", servers)
+    monkeypatch.setattr(places, "SERVERS", servers)
     monkeypatch.setattr(livecheck, "PROTOCOLS", Plugins("tiny_rest", TinyRest(), PROTOCOLS))
     return server
