@@ -31,7 +31,7 @@ from bench import witnesses
 from bench.figures import Goal, figure, ratio
 from bench.machine import cores, pinned
 from bench.witnesses import Request
-from loadtests import calibration, crew, handover, measure, merge, witness
+from loadtests import calibration, crew, handover, measure, merge
 from loadtests.handover import NullJob, NullService, Payloads
 from loadtests.plan import make
 from serveoff import process, storage
@@ -162,7 +162,7 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="serveoff-clients-"))
     try:
-        witness.require("wrk", "h2load", "taskset")
+        witnesses.require("wrk", "h2load", "taskset")
         if importlib.util.find_spec("grpc_interceptor") is None:
             raise MissingToolError("grpc-interceptor is not installed: Locust's gRPC example needs it", hint="pip install grpc-interceptor")
         with _servers(folder) as (ports, bodies, what):

@@ -31,10 +31,10 @@ from bench.figures import figure
 from bench.machine import cores, pinned
 from bench.stand_ins import StandIns
 from bench.witnesses import Request
-from loadtests import cell, handover, payloads, witness
+from loadtests import cell, handover, payloads
 from loadtests.candidates import Candidate
 from loadtests.plan import make
-from loadtests.witness import Seen
+from loadtests.witnesses import Seen
 from report.percentiles import P50, P99, decode, estimate
 from serveoff import artifacts, storage
 from serveoff.console import Console
@@ -150,7 +150,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="serveoff-fidelity-"))
     bench = Bench(folder, options.seconds)
     try:
-        witness.require("wrk", "h2load", "taskset")
+        witnesses.require("wrk", "h2load", "taskset")
         os.sched_setaffinity(0, {cores().client})
         samples = _measure(bench, options)
         stalled = {} if options.no_stall else bench.stall()

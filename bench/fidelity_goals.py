@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.figures import Figure, Goal, figure, ratio
-from loadtests.witness import Seen
+from loadtests.witnesses import Seen
 
 SERVICE_MS = 5.0
 RATE = 400.0

@@ -8,15 +8,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import percentile
-from loadtests import witness
-from loadtests.witness import Seen, run
+from loadtests import witnesses
+from loadtests.handover import Payloads
+from loadtests.witnesses import Seen, run
+from loadtests.witnesses import h2load as by_h2load
+from loadtests.witnesses import wrk as by_wrk
 from serveoff.contract import Endpoint
-from serveoff.errors import ServeoffError
 
 LOCUST_USERS = 8
-_START_STEP_MS = 103
-"""Modulo the 20 ms between two requests of one of eight connections at 400/s: 3 ms."""
+PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,14 @@ class Request:
 
     raw: bytes
     port: int
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(protocol="tfs_rest", host="127.0.0.1", port=self.port, model_name="")
+
+    @property
+    def payloads(self) -> Payloads:
+        return Payloads(transport="http", path=self.path, headers={"Content-Type": self.content_type}, bodies=(self.body,))
 
     @property
     def path(self) -> str:
@@ -41,33 +49,12 @@ class Request:
 
 
 def wrk(request: Request, connections: int, seconds: int, work: Path) -> Seen:
-    """As `loadtests.witness` does it, with one request."""
-    endpoint = Endpoint(protocol="tfs_rest", host="127.0.0.1", port=request.port, model_name="")
-    return witness.wrk([request.raw], endpoint, connections, seconds, work)
+    """As `loadtests.witnesses` does it, with one request."""
+    return by_wrk.load([request.raw], request.endpoint, connections, seconds, work)
 
 
 def h2load(request: Request, rate: float, connections: int, seconds: int, work: Path) -> Seen:
-    """A given rate, evenly dealt out to the connections; percentiles from its log of every request between the start and the end.
-
-    Left to itself it would start all connections at once, and they would go on asking in the same instant: bursts, not a rate. One starts
-    after the other, in steps that spread them over the time between two requests.
-    """
-    body, log = work / "body.bin", work / "h2load.log"
-    body.write_bytes(request.body)
-    log.unlink(missing_ok=True)
-    started_s = _START_STEP_MS * connections / 1000
-    total = round(rate * (seconds + started_s + 1))
-    url = f"http://127.0.0.1:{request.port}{request.path}"
-    command = ["h2load", "--h1", "-t1", f"-c{connections}", "-m1", f"-n{total}", f"--rps={rate / connections:g}"]
-    command += ["-r1", f"--rate-period={_START_STEP_MS}ms", f"-d{body}", f"-Hcontent-type: {request.content_type}"]
-    run([*command, f"--log-file={log}", url], seconds + 3)
-    lines = [line.split("\t") for line in log.read_text().splitlines()]
-    bad = sum(line[1] != "200" for line in lines)
-    if bad:
-        raise ServeoffError(f"h2load had {bad} failed requests")
-    start_us = min(int(line[0]) for line in lines) + started_s * 1e6
-    found = sorted(float(line[2]) for line in lines if start_us <= int(line[0]) < start_us + seconds * 1e6)
-    return Seen(len(found), len(found) / seconds, percentile(found, 0.5), percentile(found, 0.99))
+    return by_h2load.load(request.payloads, request.endpoint, rate, connections, seconds, work)
 
 
 def plain_locust(request: Request, rate: float, seconds: int, work: Path) -> Seen:
@@ -90,3 +77,9 @@ def plain_locust(request: Request, rate: float, seconds: int, work: Path) -> See
     run([*command, "-t", f"{seconds}s", "--exit-code-on-error", "0"], seconds, env | {"BENCH_PLAIN": str(job), "HOME": str(work)})
     said = json.loads(answer.read_text())
     return Seen(said["requests"], said["rps"], said["p50_ms"] * 1000, said["p99_ms"] * 1000)
+
+
+def require(*programs: str) -> None:
+    """Raises MissingToolError with what installs the first that is not there."""
+    for program in programs:
+        witnesses.require(program, f"apt-get install {PACKAGES[program]}")

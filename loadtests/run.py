@@ -12,7 +12,7 @@ import serveoff
 from serveoff import host, livecheck, storage
 from serveoff.console import Console
 from serveoff.contract import Parity
-from serveoff.errors import NotReadyError, ServeoffError
+from serveoff.errors import NotReadyError
 from serveoff.results import Cell, Floor, LoadPlan, RunResult, Witness
 from serveoff.selection import Selection
 from serveoff.training import ThroughputResult, TrainingRecord, TwinProof
@@ -58,7 +58,7 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
                     writer.add(done)
                     bar.advance_to(sum(c.attempt == 1 for c in writer.cells), _line(done))
         if plan.witness:
-            writer.call_witness(turns)
+            writer.hear_witnesses(turns)
         turns.rest()
         client.after()
     writer.write(finished=True)
@@ -84,7 +84,7 @@ class _Writer:
         self.floors = earlier.floors if earlier else ()
         self._host = host.facts()  # before we give away the servers' cores
         self.client: Calibrator | None = None
-        self._witness: Witness | None = None
+        self._witness: tuple[Witness, ...] | None = None
         self._directory, self._wanted = directory, wanted
         self._created_at = earlier.created_at if earlier else datetime.now(UTC).isoformat(timespec="seconds")
         self._started = time.monotonic() - (earlier.seconds if earlier else 0)
@@ -98,16 +98,9 @@ class _Writer:
         self.cells.append(done)
         self.write()
 
-    def call_witness(self, turns: Turns) -> None:
-        row = witness.pick(self.cells)
-        if row is None:
-            self._skips += (witness.skip("no row is VALID that wrk could repeat: REST, closed loop"),)
-            return
-        turns.give(row.target)
-        try:
-            self._witness = witness.testify(row, self._directory / "cells" / f"{row.target.id}.{row.protocol}")
-        except ServeoffError as error:
-            self._skips += (witness.skip("; ".join(filter(None, (error.message, error.hint)))),)
+    def hear_witnesses(self, turns: Turns) -> None:
+        self._witness, skips = witness.hear(self.cells, self._directory / "cells", turns)
+        self._skips += skips
 
     def write(self, *, finished: bool = False) -> None:
         result = RunResult(

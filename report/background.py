@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serveoff.contract import GIVEN, HostFacts, Manifest
-from serveoff.results import Calibration, RunResult
+from serveoff.results import Calibration, RunResult, Witness
 
 from . import weights, wording
 from .measured import artifact_parity, parity
@@ -144,24 +144,30 @@ def _client(one: Calibration, notes: Notes) -> Line:
 
 
 def witness(result: RunResult) -> Table:
-    found = result.witness
-    rows = []
-    if found is not None:
-        latency, throughput = found.ours_p50_us / found.p50_us, found.ours_rps / found.throughput_rps
-        rows = [
-            ("row", f"{wording.clean(found.target_id)} over {wording.clean(found.protocol)}, closed, {found.users} users"),
-            ("p50", f"{found.ours_p50_us:,.0f} us by ours, {found.p50_us:,.0f} us by {wording.clean(found.tool)}: {latency:.2f} times"),
-            (
-                "replies/s",
-                f"{found.ours_rps:,.0f} by ours, {found.throughput_rps:,.0f} by {wording.clean(found.tool)}: {throughput:.2f} times",
-            ),
-        ]
+    notes = Notes()
     return Table(
         title="Second witness",
-        columns=columns(("figure", "value")),
-        lines=tuple(line(*row) for row in rows),
-        intro="One row once more, by a client that shares no code with ours.",
-        empty="None was asked for, or none could be heard: `serveoff loadtest --witness`, with wrk installed.",
+        columns=(
+            *columns(("witness", "row", "load")),
+            Column("connections", numeric=True),
+            *(Column(f"{figure}, ours : its", numeric=True) for figure in ("p50 us", "p99 us", "replies/s")),
+        ),
+        lines=tuple(_witness(one, notes) for one in result.witness or ()),
+        intro="Rows once more, each by a client that shares no code with ours. Latency counts from when a request was sent.",
+        empty="None was asked for: `serveoff loadtest --witness`." if result.witness is None else "None could be heard; Skipped says why.",
+        notes=tuple(notes.texts),
+    )
+
+
+def _witness(one: Witness, notes: Notes) -> Line:
+    tool = wording.clean(one.tool)
+    pairs = ((one.ours_p50_us, one.p50_us), (one.ours_p99_us, one.p99_us), (one.ours_rps, one.throughput_rps))
+    return line(
+        tool + (notes.refer(f"{tool}: {wording.clean(one.otherwise)}.") if one.otherwise else ""),
+        f"{wording.clean(one.target_id)} over {wording.clean(one.protocol)}",
+        wording.profile(one.profile),
+        number(str(one.connections), one.connections),
+        *(number(f"{ours:,.0f} : {its:,.0f} = {ours / its:.2f}", ours / its) for ours, its in pairs),
     )
 
 

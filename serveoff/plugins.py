@@ -9,6 +9,7 @@
 | launcher | serving/launchers | LAUNCHER | Launcher |
 | protocol | loadtests/protocols | PROTOCOL | WireProtocol |
 | profile | loadtests/profiles | PROFILE | loadtests.profiles.Profile |
+| witness | loadtests/witnesses | WITNESS | loadtests.witnesses.Witness |
 """
 
 from __future__ import annotations

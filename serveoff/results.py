@@ -53,7 +53,7 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     calibrate: bool = False
     """Whether the client's own cost is measured before and after the load."""
     witness: bool = False
-    """Whether one row is measured once more by a client that is not ours."""
+    """Whether rows are measured once more by clients that are not ours."""
 
 
 class CellJob(Struct, frozen=True, kw_only=True):
@@ -266,16 +266,21 @@ class Calibration(Struct, frozen=True, kw_only=True):
 
 
 class Witness(Struct, frozen=True, kw_only=True):
-    """One row (a closed loop) once more, by a client that is not ours."""
+    """One row once more, by a client that is not ours. Latencies count from when a request was sent, by both."""
 
     tool: str
     target_id: str
     protocol: str
-    users: int
+    profile: ProfileChoice
+    connections: int
     p50_us: float
+    p99_us: float
     throughput_rps: float
     ours_p50_us: float
+    ours_p99_us: float
     ours_rps: float
+    otherwise: str = ""
+    """What it does unlike our client, in words."""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -301,4 +306,5 @@ class RunResult(Struct, frozen=True, kw_only=True):
     throughput: ThroughputResult | None = None
     """Of training, where it was measured in this workspace."""
     calibrations: tuple[Calibration, ...] = ()
-    witness: Witness | None = None
+    witness: tuple[Witness, ...] | None = None
+    """None where none was asked for."""

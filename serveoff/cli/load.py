@@ -52,7 +52,7 @@ def loadtest(
     ] = "auto",
     client: Annotated[ClientKind, typer.Option(help="What sends REST requests: ours, or Locust's FastHttpUser to compare.")] = "raw",
     calibrate: Annotated[bool, typer.Option(help="Measure what the client itself costs, before and after.")] = True,
-    witness: Annotated[bool, typer.Option("--witness", help="Measure one REST row once more by wrk.")] = False,
+    witness: Annotated[bool, typer.Option("--witness", help="Rows once more by wrk, h2load, perf_analyzer: those installed.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="The validity limits for a quiet machine of one's own.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew, even where the same load test was interrupted.")] = False,
 ) -> None:

@@ -16,7 +16,7 @@ from bench import fidelity, fidelity_goals, verdicts, witnesses
 from bench.stand_ins import StandIns
 from bench.witnesses import Request
 from loadtests import validity
-from loadtests.witness import Seen
+from loadtests.witnesses import Seen
 from serveoff import storage
 from serveoff.contract import Target
 

@@ -9,7 +9,7 @@ import msgspec
 from report import background
 from report.measured import measured
 from report.rows import groups
-from serveoff.results import Calibration, ClientCost, RunResult
+from serveoff.results import Calibration, ClientCost, ProfileChoice, RunResult, Witness
 
 
 def cost(p50_us: float) -> ClientCost:
@@ -43,3 +43,29 @@ def test_rows_by_another_client_are_labelled(make: Any) -> None:
     table = measured(group)
     column = [c.title for c in table.columns].index("protocol")
     assert table.lines[0].values[column].text == "tfs_rest by FastHttpUser"
+
+
+def test_the_witnesses_stand_in_the_report_with_their_ratios(recorded_run: RunResult) -> None:
+    asked = msgspec.structs.replace(recorded_run, witness=())
+    assert background.witness(recorded_run).empty == "None was asked for: `serveoff loadtest --witness`."
+    assert background.witness(asked).empty == "None could be heard; Skipped says why."
+    one = Witness(
+        tool="perf_analyzer",
+        target_id="cnn@embedded",
+        protocol="tfs_grpc",
+        profile=ProfileChoice(name="closed", options={"users": 8}),
+        connections=1,
+        p50_us=400,
+        p99_us=1000,
+        throughput_rps=4000,
+        ours_p50_us=500,
+        ours_p99_us=900,
+        ours_rps=3000,
+        otherwise="one connection",
+    )
+    table = background.witness(msgspec.structs.replace(recorded_run, witness=(one,)))
+    assert [value.text for value in table.lines[0].values] == [
+        *("perf_analyzer[1]", "cnn@embedded over tfs_grpc", "closed, 8 users", "1"),
+        *("500 : 400 = 1.25", "900 : 1,000 = 0.90", "3,000 : 4,000 = 0.75"),
+    ]
+    assert "one connection" in table.notes[0]

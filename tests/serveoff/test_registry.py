@@ -11,9 +11,9 @@ import pytest
 from serveoff.contract import SIGNATURE
 from serveoff.errors import UsageError
 from serveoff.plugins import Format, ModelSpec
-from serveoff.registry import CODE_ROOT, FORMATS, LAUNCHERS, MODELS, PROFILES, PROTOCOLS, RUNTIMES, SERVERS, Registry
+from serveoff.registry import CODE_ROOT, FORMATS, LAUNCHERS, MODELS, PROFILES, PROTOCOLS, RUNTIMES, SERVERS, WITNESSES, Registry
 
-KINDS: list[Registry[Any]] = [MODELS, FORMATS, RUNTIMES, SERVERS, LAUNCHERS, PROTOCOLS, PROFILES]
+KINDS: list[Registry[Any]] = [MODELS, FORMATS, RUNTIMES, SERVERS, LAUNCHERS, PROTOCOLS, PROFILES, WITNESSES]
 
 
 @pytest.mark.parametrize("registry", KINDS, ids=lambda r: r.kind)
