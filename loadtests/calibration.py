@@ -1,4 +1,7 @@
-"""What the load process itself costs, and how much it can send: its own code, payloads and reply sizes, a server that answers at once."""
+"""What a load process itself costs, and how much it can send: its own code, payloads and reply sizes, a server that answers at once.
+
+Load workers are measured where they are: the null server then listens where they find the load's master.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from serveoff.contract import Endpoint, Skip
 from serveoff.errors import NotReadyError, ServeoffError
 from serveoff.results import Calibration, CellJob, ClientCost, LoadPlan, ProfileChoice
 
-from . import handover, payloads
+from . import handover, payloads, worker_cost
 from .candidates import Candidate
+from .distributed import address
 from .turns import Turns
 
 LARGEST_SHARE = 0.8
@@ -72,31 +76,40 @@ class Calibrator:
         try:
             return self._measure(self._place.directory / when) if self._subjects else ()
         except ServeoffError as error:
+            if isinstance(error, NotReadyError) and not self.results:  # workers that did not come: the load would wait for them, too
+                raise
             self.skips += (Skip(stage="loadtest", what=f"the client's own cost, {when} the load", reason=f"{error.message}; {error.hint}"),)
             return ()
 
     def _measure(self, place: Path) -> tuple[ClientCost, ...]:
         services = tuple(handover.NullService(transport=s.candidate.wire.transport, reply=s.reply) for s in self._subjects)
         job = place / "null.msgpack"
-        handover.pack(job, handover.NullJob(services=services))
+        here = address(self._plan.master)[0] if self._plan.workers else "127.0.0.1"
+        handover.pack(job, handover.NullJob(services=services, host=here))
         env = process.environment(self._place.owner)
         with null_server(job, env, place / "null.log", self._place.server_cores) as ports:
-            jobs = [self._job(each, port) for each, port in zip(self._subjects, ports, strict=True)]
-            storage.write(place / "jobs.json", handover.Calibrations(jobs=tuple(jobs)))
-            ended = process.run_child(
-                process.python("loadtests.locust.calibrate", str(place / "jobs.json"), str(place / "costs.json")),
-                env=env,
-                log=place / "calibrate.log",
-                timeout_s=_TIMEOUT_S,
-            )
+            jobs = tuple(self._job(each, port) for each, port in zip(self._subjects, ports, strict=True))
+            if self._plan.workers:
+                return tuple(worker_cost.cost(each, place / each.protocol, self._place.owner) for each in jobs)
+            return self._here(jobs, place, env)
+
+    def _here(self, jobs: tuple[CellJob, ...], place: Path, env: Mapping[str, str]) -> tuple[ClientCost, ...]:
+        storage.write(place / "jobs.json", handover.Calibrations(jobs=jobs))
+        ended = process.run_child(
+            process.python("loadtests.locust.calibrate", str(place / "jobs.json"), str(place / "costs.json")),
+            env=env,
+            log=place / "calibrate.log",
+            timeout_s=_TIMEOUT_S,
+        )
         if not ended.ok:
             raise ServeoffError(f"the client on the null server: {ended.tail.strip()[-300:]}", hint=f"its log is {place / 'calibrate.log'}")
         return storage.read(place / "costs.json", handover.Costs).costs
 
     def _job(self, subject: Subject, port: int) -> CellJob:
         protocol = subject.candidate.endpoint.protocol
-        null = Endpoint(protocol=protocol, host="127.0.0.1", port=port, model_name=subject.candidate.endpoint.model_name)
-        target = msgspec.structs.replace(subject.candidate.target, endpoints=(null,))
+        host = handover.MASTERS_HOST if self._plan.workers else "127.0.0.1"
+        null = Endpoint(protocol=protocol, host=host, port=port, model_name=subject.candidate.endpoint.model_name)
+        target = msgspec.structs.replace(subject.candidate.target, endpoints=(null,), metrics=None)
         return CellJob(
             target=target, protocol=protocol, profile=ProfileChoice(name="closed"), plan=self._plan, payloads=str(subject.payloads)
         )
@@ -130,7 +143,7 @@ def null_server(job: Path, env: Mapping[str, str], log: Path, cores: tuple[int, 
 def begin(chosen: Sequence[Candidate], plan: LoadPlan, turns: Turns, place: Place) -> Calibrator:
     """Measure the client on each protocol, where the plan asks for it; a target of each is woken for one reply."""
     found: dict[str, Subject] = {}
-    for candidate in chosen if plan.calibrate and not plan.workers else ():  # the workers' clients are not ours to measure
+    for candidate in chosen if plan.calibrate else ():
         protocol = candidate.endpoint.protocol
         if protocol in found:
             continue

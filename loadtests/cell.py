@@ -80,8 +80,10 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     around = watch.surroundings([one.taken_here for one in left], watched.samples, watched.cores)
     around = msgspec.structs.replace(around, others_awake=others.used)
     result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members), sampled=len(answers.answers))
-    result = msgspec.structs.replace(result, windows_within_us=members[0].opened_within_us)
-    result = _with_server_side(result, target, job.protocol, directory if plan.workers else left[0].directory)
+    hosts = tuple(member.host for member in members if member.host)
+    result = msgspec.structs.replace(result, windows_within_us=members[0].opened_within_us, worker_hosts=hosts)
+    pages, lost = (directory, "") if plan.workers else (members[0].directory, members[0].lost)
+    result = _with_server_side(result, target, job.protocol, pages, lost)
     faults += validity.reasons(result, wrong) + calibration.too_fast(result.offered_rps, result.load_processes, subject.client)
     disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)
     drift = steadiness.drift(raw, facts) if steady and died is None else None
@@ -158,9 +160,9 @@ def _with_wrong(result: Measurement, wrong: Sequence[str]) -> Measurement:
     )
 
 
-def _with_server_side(result: Measurement, target: Target, protocol: str, directory: Path) -> Measurement:
+def _with_server_side(result: Measurement, target: Target, protocol: str, directory: Path, lost: str) -> Measurement:
     try:
-        return msgspec.structs.replace(result, server=server_side.between(target, protocol, directory))
+        return msgspec.structs.replace(result, server=server_side.between(target, protocol, directory, lost))
     except server_side.SilentError as reason:
         return msgspec.structs.replace(result, server_silent=str(reason))
 

@@ -12,10 +12,12 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
+
+import psutil
 
 import serveoff
 from serveoff import process, storage
@@ -48,16 +50,36 @@ def run(job: CellJob, directory: Path, owner: Path) -> list[Member]:
     workers = storage.read(directory / handover.WORKERS, handover.Workers)
     if workers.refused:
         raise NotReadyError(workers.refused, hint="install the same versions there")
-    if workers.came < job.plan.workers:
-        raise NotReadyError(
-            f"{workers.came} of {job.plan.workers} load workers came within {WORKERS_WAIT_S:g} s",
-            hint=f"run this where each of the others is to load from: serveoff load-worker --master {job.plan.master}",
-        )
+    if workers.missing or workers.came < job.plan.workers:
+        command = f"serveoff load-worker --master {job.plan.master}"
+        if workers.missing:
+            why = f"no load worker came from {', '.join(workers.missing)} within {WORKERS_WAIT_S:g} s"
+            raise NotReadyError(why, hint=f"run this there: {command}")
+        why = f"{workers.came} of {job.plan.workers} load workers came within {WORKERS_WAIT_S:g} s"
+        raise NotReadyError(why, hint=f"run this where each of the others is to load from: {command}")
     here = hello().boot
     return [
-        Member(directory / str(number), worker.lost, here=worker.boot == here, opened_within_us=workers.spread_us)
+        Member(directory / str(number), worker.lost, worker.boot == here, workers.spread_us, worker.host)
         for number, worker in enumerate(workers.members, start=1)
     ]
+
+
+def named(hosts: Sequence[str], hellos: Mapping[str, handover.Hello]) -> list[str | None]:
+    """For each host that was named, the id of a worker on it; None where there is none, or too few for a host named several times."""
+    left, found = dict(hellos), list[str | None]()
+    for host in hosts:
+        one = next((one for one in sorted(left) if _is(host, left[one])), None)
+        found.append(one)
+        left.pop(one or "", None)
+    return found
+
+
+def _is(host: str, hello: handover.Hello) -> bool:
+    """By its name, with or without its domain, or by an address of it."""
+    name, told = host.lower(), hello.host.lower()
+    if host in hello.addresses or name == told:
+        return True
+    return "." not in (name if "." in told else told) and name.partition(".")[0] == told.partition(".")[0]
 
 
 def check(plan: LoadPlan, targets: Iterable[Target]) -> None:
@@ -83,10 +105,12 @@ def address(text: str) -> tuple[str, int]:
 
 def hello() -> handover.Hello:
     """Who we are. The boot's id tells hosts apart; containers of one host share it, as they share its processors."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
+    boot = platform.node()
     with contextlib.suppress(OSError):
-        return handover.Hello(versions=versions(), host=platform.node(), boot=boot.read_text().strip())
-    return handover.Hello(versions=versions(), host=platform.node(), boot=platform.node())
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    known = psutil.net_if_addrs().values()
+    addresses = {a.address for each in known for a in each if a.family in (socket.AF_INET, socket.AF_INET6)}
+    return handover.Hello(versions=versions(), host=platform.node(), boot=boot, addresses=tuple(sorted(addresses)))
 
 
 def versions() -> str:

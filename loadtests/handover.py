@@ -27,6 +27,8 @@ OPENS_AFTER_NS = 200_000_000
 HELLO, ORDER, OPEN, OPENED, LEFT = "serveoff-hello", "serveoff-order", "serveoff-open", "serveoff-opened", "serveoff-left"
 """What a Locust master and its workers say to each other, in this order; WARM comes before OPEN."""
 WORKERS = "workers.json"
+MASTERS_HOST = "0.0.0.0"  # noqa: S104 - nothing listens there
+"""Stands in an endpoint for the host of the load's master, which each worker knows by a name of its own."""
 
 
 class Payloads(Struct, frozen=True, kw_only=True):
@@ -115,18 +117,20 @@ class Left(Struct, frozen=True, kw_only=True):
 
 
 class Hello(Struct, frozen=True, kw_only=True):
-    """A worker's first words."""
+    """A worker's first words: among them its host's name, and all its addresses."""
 
     versions: str
     host: str
     boot: str
+    addresses: tuple[str, ...] = ()
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """A worker's share of one cell, and what to send."""
+    """A worker's share of one cell, and what to send. `cores`: those that it may use; None: all that it has."""
 
     job: CellJob
     payloads: Payloads
+    cores: tuple[int, ...] | None = None
 
 
 class Worker(Struct, frozen=True, kw_only=True):
@@ -142,6 +146,8 @@ class Workers(Struct, frozen=True, kw_only=True):
 
     schema: int = 1
     came: int
+    missing: tuple[str, ...] = ()
+    """The hosts that a worker was wanted from, and none came."""
     refused: str = ""
     members: tuple[Worker, ...] = ()
     spread_us: float = 0.0
@@ -154,6 +160,10 @@ def write_left(directory: Path, left: Left) -> None:
     storage.write(directory / FACTS, left.facts)  # last: where it is, the others are whole
 
 
+CALIBRATION_CONNECTIONS = 8
+"""Of each load process, where it is seen how much it can send."""
+
+
 class NullService(Struct, frozen=True, kw_only=True):
     """What the null server answers on one port."""
 
@@ -162,7 +172,10 @@ class NullService(Struct, frozen=True, kw_only=True):
 
 
 class NullJob(Struct, frozen=True, kw_only=True):
+    """What the null server serves, and at which address of this host."""
+
     services: tuple[NullService, ...]
+    host: str = "127.0.0.1"
 
 
 class Calibrations(Struct, frozen=True, kw_only=True):

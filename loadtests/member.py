@@ -23,6 +23,8 @@ class Member:
     """Whether it ran on this host, and used its processors."""
     opened_within_us: float | None = None
     """Of workers, which open their windows at one signal: the slowest answer to it."""
+    host: str = ""
+    """Of workers: where it ran."""
 
     @property
     def finished(self) -> bool:

@@ -101,12 +101,12 @@ class GrpcNull(asyncio.Protocol):
         return frame(HEADERS, END_HEADERS, stream, self._head) + data + frame(HEADERS, END_HEADERS | END_STREAM, stream, self._trailers)
 
 
-async def _serve(services: tuple[handover.NullService, ...]) -> None:
+async def _serve(services: tuple[handover.NullService, ...], host: str) -> None:
     loop = asyncio.get_running_loop()
     ports = []
     for service in services:
         make: Callable[[], asyncio.Protocol] = partial(HttpNull if service.transport == "http" else GrpcNull, service.reply)
-        server = await loop.create_server(make, "127.0.0.1", 0, backlog=512)
+        server = await loop.create_server(make, host, 0, backlog=512)
         ports.append(server.sockets[0].getsockname()[1])
     sys.stdout.write(" ".join(map(str, ports)) + "\n")
     sys.stdout.flush()
@@ -120,13 +120,13 @@ def _end_with_input() -> None:
 
 def main() -> None:
     threading.Thread(target=_end_with_input, daemon=True).start()
-    services = handover.unpack(Path(sys.argv[1]), handover.NullJob).services
+    job = handover.unpack(Path(sys.argv[1]), handover.NullJob)
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_serve(services))
+        asyncio.run(_serve(job.services, job.host))
     else:
-        uvloop.run(_serve(services))
+        uvloop.run(_serve(job.services, job.host))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def make(  # noqa: PLR0913 - one for each setting
     seed: int = 1,
     rounds: int = 1,
     load_processes: int = 1,
-    workers: int = 0,
+    workers: int | str = 0,
     master: str = "127.0.0.1:5557",
     strict: bool = False,
     cpu_sets: str = division.AUTO,
@@ -48,11 +48,12 @@ def make(  # noqa: PLR0913 - one for each setting
             raise UsageError(f"the number of {what} is {value}, it must be at least 1")
     chosen = tuple(parse(p) for p in profiles or DEFAULT)
     address(master)
-    if workers < 0 or (workers and load_processes > 1):
-        raise UsageError(f"{workers} workers and {load_processes} load processes do not go together", hint="name one of the two")
+    wanted, hosts = parse_workers(str(workers))
+    if wanted and load_processes > 1:
+        raise UsageError(f"{wanted} workers and {load_processes} load processes do not go together", hint="name one of the two")
     for choice in chosen:
-        if (connections := resolve(choice).connections) < workers:
-            raise UsageError(f"profile {choice.name!r} has {connections} connections, {workers} workers need one each at least")
+        if (connections := resolve(choice).connections) < wanted:
+            raise UsageError(f"profile {choice.name!r} has {connections} connections, {wanted} workers need one each at least")
     return LoadPlan(
         profiles=chosen,
         warmup_s=warmup_s,
@@ -61,11 +62,22 @@ def make(  # noqa: PLR0913 - one for each setting
         seed=seed,
         rounds=rounds,
         load_processes=load_processes,
-        workers=workers,
+        workers=wanted,
+        worker_hosts=hosts,
         master=master,
         strict=strict,
         cpu_sets=division.check(cpu_sets),
     )
+
+
+def parse_workers(text: str) -> tuple[int, tuple[str, ...]]:
+    """`2`, or `host1,host2`: how many workers there are to be, and the hosts they must run on. Raises UsageError."""
+    if text.isdecimal():
+        return int(text), ()
+    hosts = tuple(part.strip() for part in text.split(","))
+    if not all(hosts) or any(set(host) & set(" /=") or host.startswith("-") for host in hosts):
+        raise UsageError(f"{text!r} is neither a number of workers nor the names of their hosts", hint="write it as 2, or as host1,host2")
+    return len(hosts), hosts
 
 
 def parse(text: str) -> ProfileChoice:

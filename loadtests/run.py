@@ -36,7 +36,8 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
     chosen = [candidate for group in candidates.find(workspace, selection) for candidate in group]
     distributed.check(plan, (candidate.target for candidate in chosen))
     if plan.workers:
-        console.say(f"{plan.workers} load workers are to come: serveoff load-worker --master {plan.master}")
+        where = f", from {', '.join(plan.worker_hosts)}" if plan.worker_hosts else ""
+        console.say(f"{plan.workers} load workers are to come{where}: serveoff load-worker --master {plan.master}")
     wanted = resume.intent(plan, chosen)
     unfinished = None if fresh else resume.find(workspace, wanted, console)
     directory, earlier = unfinished or (_new_directory(workspace), None)

@@ -44,10 +44,12 @@ def fetch(url: str) -> bytes:
     return page
 
 
-def between(target: Target, protocol: str, directory: Path) -> ServerSide:
-    """Mean times of the requests between the two pages of this directory. Raises SilentError."""
+def between(target: Target, protocol: str, directory: Path, lost: str = "") -> ServerSide:
+    """Mean times of the requests between two pages of this directory. `lost`: why whoever asks for them could not. Raises SilentError."""
     if target.metrics is None:
         raise SilentError("the server has no page of metrics")
+    if lost:
+        raise SilentError(f"nobody asked for its metrics page after the load: {lost}")
     try:
         pages = [_read((directory / name).read_text(errors="replace")) for name in (BEFORE, AFTER)]
     except FileNotFoundError:

@@ -95,11 +95,25 @@ def load(result: RunResult) -> Table:
         ("time-out of a request", wording.seconds(plan.timeout_s)),
         ("seed", str(plan.seed)),
         ("cores", wording.clean(result.cpu_sets) or "not divided"),
+        *_workers(result),
         ("rounds per row", str(plan.rounds)),
         ("rounds that were void", str(sum(1 for cell in result.cells if cell.verdict == "INVALID"))),
         ("whole run", wording.seconds(result.seconds)),
     ]
     return Table(title="Load", columns=columns(("setting", "value")), lines=tuple(line(*fact) for fact in facts))
+
+
+def _workers(result: RunResult) -> list[tuple[str, str]]:
+    """Of a load that was dealt out to several hosts."""
+    measured = [cell.measurement for cell in result.cells if cell.measurement is not None and cell.measurement.worker_hosts]
+    if not measured:
+        return []
+    hosts = sorted({(*sorted(m.worker_hosts),) for m in measured})
+    apart_us = max(m.windows_within_us or 0.0 for m in measured)
+    return [
+        ("load workers on", "; ".join(wording.clean(", ".join(each)) for each in hosts)),
+        ("their windows opened within", f"{wording.milliseconds(round(apart_us))} ms"),
+    ]
 
 
 LARGEST_CHANGE = 1.5

@@ -43,6 +43,8 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     load_processes: int = 1
     workers: int = 0
     """Locust workers, here or on other hosts, that share one load (`serveoff load-worker`); 0: our own load processes do."""
+    worker_hosts: tuple[str, ...] = ()
+    """The hosts that they must run on, one for each worker; none: any."""
     master: str = "127.0.0.1:5557"
     """HOST:PORT where the workers find the load's master."""
     cpu_sets: str = "auto"
@@ -182,6 +184,8 @@ class Measurement(Struct, frozen=True, kw_only=True):
     """Why there is no `server`, in words."""
     windows_within_us: float | None = None
     """Of workers, whose clocks differ: their windows opened so far apart at most. Latencies are each of one clock, and exact."""
+    worker_hosts: tuple[str, ...] = ()
+    """Of workers: where each of them ran."""
 
 
 class Probe(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,6 @@ from . import live_stats
 from .recorder import Recorder
 from .users import Session
 
-CONNECTIONS = 8
 WINDOW_S = 0.25
 _LOOK_S = 0.01
 
@@ -29,7 +28,7 @@ def main() -> None:
     costs = []
     for job in storage.read(jobs, handover.Calibrations).jobs:
         payloads = handover.unpack(Path(job.payloads), handover.Payloads)
-        alone, together = _latencies_ns(job, payloads, 1), _latencies_ns(job, payloads, CONNECTIONS)
+        alone, together = _latencies_ns(job, payloads, 1), _latencies_ns(job, payloads, handover.CALIBRATION_CONNECTIONS)
         costs.append(ClientCost(p50_us=alone[len(alone) // 2] / 1000, reachable_rps=len(together) / WINDOW_S, requests=len(alone)))
     storage.write(result, handover.Costs(costs=tuple(costs)))
 

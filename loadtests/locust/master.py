@@ -21,11 +21,11 @@ import msgspec
 from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
-from serveoff import storage
+from serveoff import affinity, storage
 from serveoff.results import CellJob
 
 from .. import handover, server_side
-from ..distributed import address, versions
+from ..distributed import address, hello, named, versions
 from . import live_stats
 from .parcels import Parcels
 
@@ -46,16 +46,16 @@ class Master:
 
     def conduct(self) -> handover.Workers:
         """The whole cell. What each worker left lies in a directory of its own, named by its number."""
-        ids = self._gather()
+        ids, missing = self._gather()
         members = [self._hellos[one] for one in ids]
-        other = next((hello for hello in members if hello.versions != versions()), None)
+        other = next((each for each in members if each.versions != versions()), None)
         if other is not None or len(ids) < self._job.plan.workers:
             refused = f"the load worker on {other.host} has {other.versions}, here it is {versions()}" if other else ""
-            return handover.Workers(came=len(ids), refused=refused)
+            return handover.Workers(came=len(ids), missing=missing, refused=refused)
         payloads = handover.unpack(self._directory / self._job.payloads, handover.Payloads)
         for share, one in enumerate(ids):
             job = msgspec.structs.replace(self._job, share=share, shares=len(ids))
-            order = msgspec.msgpack.encode(handover.Order(job=job, payloads=payloads))
+            order = msgspec.msgpack.encode(handover.Order(job=job, payloads=payloads, cores=self._cores_for(members[share])))
             gevent.spawn(self._parcels.send, handover.ORDER, order, one)
         self._until(ids, self._warm.__contains__)
         server_side.save(self._job.target, self._directory / server_side.BEFORE)
@@ -68,18 +68,27 @@ class Master:
                 handover.write_left(self._directory / str(share), left)
         spread_ns = max((answered - self._opened_ns for answered in self._answered_ns.values()), default=0)
         workers = tuple(
-            handover.Worker(host=hello.host, boot=hello.boot, lost=self._lost.get(one, "")) for one, hello in zip(ids, members, strict=True)
+            handover.Worker(host=who.host, boot=who.boot, lost=self._lost.get(one, "")) for one, who in zip(ids, members, strict=True)
         )
         return handover.Workers(came=len(ids), members=workers, spread_us=spread_ns / 1000)
 
-    def _gather(self) -> list[str]:
-        """The ids of the workers, as many as are wanted, or fewer when the time is over. Who comes after that has nothing to do."""
-        deadline = time.monotonic() + self._wait_s
+    def _gather(self) -> tuple[list[str], tuple[str, ...]]:
+        """The ids of the workers that are wanted, or fewer when the time is over; the hosts, where they were named, from which none came.
+
+        Whoever else comes has nothing to do.
+        """
+        deadline, plan = time.monotonic() + self._wait_s, self._job.plan
         while True:
-            here = sorted(one for one in self._hellos if one in self._runner.clients)
-            if len(here) >= self._job.plan.workers or time.monotonic() > deadline:
-                return here[: self._job.plan.workers]
+            here = {one: who for one, who in self._hellos.items() if one in self._runner.clients}
+            chosen = named(plan.worker_hosts, here) if plan.worker_hosts else [*sorted(here)[: plan.workers]]
+            ids = [one for one in chosen if one is not None]
+            if len(ids) == plan.workers or time.monotonic() > deadline:
+                return ids, tuple(host for host, one in zip(plan.worker_hosts, chosen, strict=False) if one is None)
             gevent.sleep(_ASK_AGAIN_S)
+
+    def _cores_for(self, worker: handover.Hello) -> tuple[int, ...] | None:
+        """A worker on this host shares it with the targets, and keeps to the cores that we were left with; another host is all its own."""
+        return affinity.usable() if affinity.supported() and worker.boot == hello().boot else None
 
     def _open(self, ids: list[str]) -> None:
         self._opened_ns = time.monotonic_ns()

@@ -43,7 +43,9 @@ def loadtest(
     timeout_s: Annotated[float, typer.Option(help="Seconds after which a request counts as failed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the order, of the arrivals and of the samples.")] = 1,
     load_processes: Annotated[int, typer.Option(help="How many processes share one load, where one is not enough.")] = 1,
-    workers: Annotated[int, typer.Option(help="How many `serveoff load-worker`, here or on other hosts, share each load.")] = 0,
+    workers: Annotated[
+        str, typer.Option(help="How many `serveoff load-worker` share each load, or the names of their hosts: 2, or host1,host2.")
+    ] = "0",
     master_bind: Annotated[
         str, typer.Option(help="HOST:PORT where they find it; others than this host must be asked for.")
     ] = "127.0.0.1:5557",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import msgspec
 import numpy as np
 import psutil
 import pytest
 
-from loadtests import distributed, handover, measure, plan, run, validity
+from loadtests import cpu_sets, distributed, handover, measure, plan, run, validity
 from loadtests.locust.parcels import Parcels
 from loadtests.locust.recorder import Recorder
 from loadtests.merge import rebased
@@ -35,7 +37,7 @@ LOAD = "closed:users=5,duration_s=1"
 
 
 def planned(master: str, *profiles: str, **more: Any) -> LoadPlan:
-    return plan.make(profiles or [LOAD], warmup_s=0.2, warmup_limit_s=0.4, timeout_s=5, workers=2, master=master, **more)
+    return plan.make(profiles or [LOAD], warmup_s=0.2, warmup_limit_s=0.4, timeout_s=5, master=master, **{"workers": 2, **more})
 
 
 @pytest.fixture
@@ -70,8 +72,12 @@ def _whoever_else_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load(workspace: Workspace, chosen: LoadPlan) -> list[Cell]:
+    return list(run_result(workspace, chosen).cells)
+
+
+def run_result(workspace: Workspace, chosen: LoadPlan) -> RunResult:
     directory = run.load_test(Selection(), chosen, workspace, Console(quiet=True), fresh=True)
-    return list(storage.read(directory / "run.json", RunResult).cells)
+    return storage.read(directory / "run.json", RunResult)
 
 
 @pytest.mark.integration
@@ -79,14 +85,19 @@ def test_two_workers_are_one_load(
     model_workspace: Workspace, serve_model: ServeModel, master: str, workers: list[subprocess.Popen[str]]
 ) -> None:
     serve_model("good")
-    *_, cell = load(model_workspace, planned(master))
+    here = platform.node()
+    *_, cell = load(model_workspace, planned(master, workers=f"{here},127.0.0.1"))
     m = cell.measurement
     assert m is not None, cell.reasons
     assert (m.connections, m.load_processes) == (5, 2)
+    assert m.worker_hosts == (here, here)
     assert m.windows_within_us is not None
     assert 0 < m.windows_within_us < 1e6
     assert m.surroundings is not None
     assert m.surroundings.other_cpu is not None, "these workers are on this host, and no strangers"
+    sets = cpu_sets.divide("auto")
+    if isinstance(sets, cpu_sets.Sets):
+        assert m.surroundings.client_cores == sets.client, "they leave the server's cores alone"
     (run_json,) = model_workspace.runs.glob("*/run.json")
     folder = (run_json.parent / m.raw).parent
     parts = [storage.read(folder / name / handover.FACTS, handover.Facts) for name in ("1", "2")]
@@ -155,6 +166,45 @@ def test_a_worker_that_never_comes(
     with pytest.raises(NotReadyError, match=r"^0 of 2 load workers came within 0\.5 s$") as caught:
         load(model_workspace, planned(master))
     assert f"serveoff load-worker --master {master}" in caught.value.hint
+    with pytest.raises(NotReadyError, match=r"^no load worker came from near, far within 0\.5 s$"):
+        load(model_workspace, planned(master, workers="near,far"))
+
+
+@pytest.mark.slow
+def test_what_the_workers_cost_is_measured_where_they_are(
+    model_workspace: Workspace, serve_model: ServeModel, master: str, workers: list[subprocess.Popen[str]]
+) -> None:
+    serve_model("good")
+    result = run_result(model_workspace, msgspec.structs.replace(planned(master), calibrate=True))
+    assert [skip for skip in result.skips if "own cost" in skip.what] == []
+    (found,) = result.calibrations
+    assert found.after is not None
+    for each in (found.before, found.after):
+        assert each.p50_us > 0
+        assert each.reachable_rps > 0
+    assert result.cells[0].measurement is not None
+    assert all(one.poll() is None for one in workers), "ready for the next load test"
+
+
+def hello(host: str, *addresses: str) -> handover.Hello:
+    return handover.Hello(versions="", host=host, boot=host, addresses=addresses)
+
+
+def test_workers_are_told_apart_by_their_hosts_names() -> None:
+    there = {"1": hello("a.lab.example", "10.0.0.1", "127.0.0.1"), "2": hello("b", "10.0.0.2"), "3": hello("B")}
+    named = distributed.named
+    assert named(["a", "b"], there) == ["1", "2"]
+    assert named(["B", "b", "b"], there) == ["2", "3", None], "each worker once"
+    assert named(["10.0.0.2", "A.LAB.example"], there) == ["2", "1"]
+    assert named(["b.lab.example", "a.home.example", "c"], there) == ["2", None, None]
+
+
+def test_workers_are_a_number_or_their_hosts() -> None:
+    assert (planned("127.0.0.1:1", workers="2").workers, planned("127.0.0.1:1", workers=" a, b ").worker_hosts) == (2, ("a", "b"))
+    assert planned("127.0.0.1:1", workers="a,b").workers == 2
+    for wrong in ("", "a,", "-1", "a b", "--x"):
+        with pytest.raises(UsageError, match="neither a number of workers nor the names of their hosts"):
+            planned("127.0.0.1:1", workers=wrong)
 
 
 def test_only_what_fits_is_planned(make_target: MakeTarget) -> None:

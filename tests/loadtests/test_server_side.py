@@ -88,6 +88,8 @@ def test_silence_has_a_reason(make_target: MakeTarget, tmp_path: Path) -> None:
         between(target, "tfs_rest", tmp_path)
     with pytest.raises(SilentError, match="its metrics page gave no answer within 2 s"):
         between(of(target, "embedded"), "tfs_rest", tmp_path)
+    with pytest.raises(SilentError, match="nobody asked for its metrics page after the load: the load process ended with exit code -9"):
+        between(of(target, "embedded"), "tfs_rest", tmp_path, "the load process ended with exit code -9")
     with pytest.raises(SilentError, match="its metrics page cannot be read"):
         between(of(target, "embedded"), "tfs_rest", write(tmp_path, "{}{", "<html>"))
 

@@ -69,3 +69,12 @@ def test_the_witnesses_stand_in_the_report_with_their_ratios(recorded_run: RunRe
         *("500 : 400 = 1.25", "900 : 1,000 = 0.90", "3,000 : 4,000 = 0.75"),
     ]
     assert "one connection" in table.notes[0]
+
+
+def test_the_hosts_of_load_workers_stand_in_the_report(make: Any) -> None:
+    seen = make.measurement(make.lognormal(500, 1600, 1), 200.0)
+    seen = msgspec.structs.replace(seen, windows_within_us=1234.0, worker_hosts=("b", "a"))
+    result = make.run([make.cell("triton", make.manifest("pytorch", "onnx"), "tfs_rest", make.CONSTANT, seen)])
+    facts = {line.values[0].text: line.values[1].text for line in background.load(result).lines}
+    assert facts["load workers on"] == "a, b"
+    assert facts["their windows opened within"] == "1.234 ms"
