@@ -5,11 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import msgspec
-
 from serveoff import own_kinds, own_models, process, storage
 from serveoff.console import Console
-from serveoff.contract import GIVEN, Origin, Struct
+from serveoff.contract import GIVEN, Origin
 from serveoff.errors import InputError, MissingToolError
 from serveoff.host import installed
 from serveoff.own_models import OwnModel
@@ -18,18 +16,12 @@ from serveoff.selection import Selection
 from serveoff.training import TwinProof
 from serveoff.workspace import Workspace
 
+from . import failure
 from .train import DISTRIBUTIONS, ENVIRONMENT, prove_twins
 
 TIMEOUT_S = 1800.0
 EXTRAS = {own_kinds.TRANSFORMERS: ("transformers",)}
 """What a kind of model needs besides its framework."""
-
-
-class _Failure(Struct, frozen=True, kw_only=True):
-    """What the child could not do."""
-
-    message: str
-    hint: str
 
 
 def take_in_all(selection: Selection, workspace: Workspace, console: Console) -> list[TwinProof]:
@@ -97,11 +89,10 @@ def _alone(source: OwnModel, origin: Origin, missing: dict[Origin, str]) -> str:
 def _run_worker(source: OwnModel, origin: Origin, first: Origin, workspace: Workspace, console: Console) -> None:
     folder = workspace.checkpoint(source.name)
     log = folder / f"taken-{origin}.log"
-    failures: list[_Failure] = []
+    failures: list[failure.Failure] = []
 
     def on_line(line: str) -> None:
-        if line.startswith("@failed "):
-            failures.append(msgspec.json.decode(line.removeprefix("@failed "), type=_Failure))
+        failures.extend(filter(None, [failure.told(line)]))
 
     after = () if origin == first else ("--first", first)
     with console.bar(f"{source.name}: {origin}", 1) as bar:
@@ -114,7 +105,7 @@ def _run_worker(source: OwnModel, origin: Origin, first: Origin, workspace: Work
         )
         bar.advance_to(1, "taken in" if result.ok else "failed")
     if failures:
-        raise InputError(failures[-1].message, hint=failures[-1].hint or f"the whole log is {log}")
+        raise failure.error(failures[-1], log)
     if not result.ok:
         why = f"took longer than {TIMEOUT_S:.0f} s" if result.timed_out else f"ended with exit code {result.exit_code}"
         raise InputError(f"taking in {source.path} {why}:\n{result.tail}", hint=f"the whole log is {log}")

@@ -17,6 +17,7 @@ from serveoff.selection import Selection
 from serveoff.training import TrainingRecord, TwinProof
 from serveoff.workspace import Workspace
 
+from . import failure, pretrained
 from .batches import BATCH_SIZE, LEARNING_RATE
 
 DISTRIBUTIONS: dict[Framework, str] = {"pytorch": "torch", "keras": "tensorflow"}
@@ -38,6 +39,8 @@ class TrainingPlan(Struct, frozen=True, kw_only=True):
     batch_size: int = BATCH_SIZE
     learning_rate: float = LEARNING_RATE
     packages: dict[str, str]
+    weights_sha256: str = ""
+    """Of the file that the weights are given in; nothing is trained then."""
 
 
 def train(
@@ -48,14 +51,18 @@ def train(
     seeds: Sequence[int] = (SEED,),
     *,
     fresh: bool = False,
+    weights: str = "",
 ) -> tuple[list[TrainingRecord], list[TwinProof]]:
-    """Train every selected model from each seed; the twins' proof says whether they are equal. `fresh`: go on with nothing."""
+    """Train every selected model from each seed; the twins' proof says whether they are equal. `fresh`: go on with nothing.
+
+    `weights`: a file of them, or `imagenet`, for the one model that is selected; then nothing is trained.
+    """
     records: list[TrainingRecord] = []
     proofs: list[TwinProof] = []
     for name in selection.models_to_make():
         if own_models.find(workspace, name):
             continue  # `models.intake`
-        training = _Training(name, selection, workspace, console)
+        training = _Training(name, selection, workspace, console, pretrained.find(name, weights) if weights else None)
         proofs.append(training.run(epochs, tuple(seeds), fresh=fresh))
         records += read_records(workspace.checkpoint(name))
     return records, proofs
@@ -64,23 +71,29 @@ def train(
 class _Training:
     """The training of one model. The first wanted framework makes the initial weights of all, and its result becomes the twins'."""
 
-    def __init__(self, name: str, selection: Selection, workspace: Workspace, console: Console) -> None:
+    def __init__(self, name: str, selection: Selection, workspace: Workspace, console: Console, weights: Path | None) -> None:
         self._name, self._workspace, self._console = name, workspace, console
         self._folder, self._curves = workspace.checkpoint(name), workspace.training / "tensorboard" / name
         spec = MODELS.load(name)
-        self._trains = spec.dataset is not None
+        self._weights = weights
+        self._trains = spec.dataset is not None and weights is None
         self._frameworks = [f for f in spec.builds if installed(DISTRIBUTIONS[f])]
         self._wanted = [f for f in self._frameworks if selection.wants_framework(f)]
         if not self._wanted:
             raise MissingToolError(
                 f"none of the frameworks of {name} is installed and selected", hint="pip install tensorflow, or torch==2.13.0"
             )
+        reader = pretrained.READS[weights.suffix] if weights else None
+        if reader and reader not in self._wanted:
+            raise MissingToolError(f"{weights} is read by {reader}, which is not installed and selected", hint="name a .safetensors file")
+        self._wanted.sort(key=lambda framework: framework != reader)
 
     def run(self, epochs: int, seeds: tuple[int, ...], *, fresh: bool) -> TwinProof:
         plan = TrainingPlan(
             frameworks=tuple(self._wanted),
             epochs=epochs,
             seeds=seeds,
+            weights_sha256=artifacts.digest(self._weights) if self._weights and self._weights.is_file() else "",
             packages={d: installed(d) or "" for d in map(DISTRIBUTIONS.__getitem__, self._wanted)},
         )
         self._begin(plan, fresh=fresh)
@@ -93,6 +106,7 @@ class _Training:
             weights_sha256=artifacts.digest(self._folder / "weights.safetensors"),
             parity=prove_twins(self._folder, self._frameworks),
             trained=self._trains,
+            weights_given=str(self._weights or ""),
         )
         storage.write(self._folder / PROOF, proof)
         return proof
@@ -117,9 +131,12 @@ class _Training:
         epochs = plan.epochs if framework in self._wanted and self._trains else 0
         arguments = ["--model", name, "--framework", framework, "--first", self._wanted[0], "--checkpoint", str(folder)]
         arguments += ["--curves", str(self._curves), "--epochs", str(epochs), "--seeds", *map(str, plan.seeds)]
+        failures: list[failure.Failure] = []
+        arguments += ["--weights", str(self._weights)] if self._weights else []
         with self._console.bar(f"{name}: {framework}", epochs * len(plan.seeds)) as bar:
 
             def on_line(line: str) -> None:
+                failures.extend(filter(None, [failure.told(line)]))
                 if line.startswith("@epoch "):
                     _, number, accuracy = line.split()
                     bar.advance_to(int(number), f"validation accuracy {float(accuracy):.1%}")
@@ -132,6 +149,8 @@ class _Training:
                 timeout_s=timeout_s,
                 on_line=on_line,
             )
+        if failures:
+            raise failure.error(failures[-1], f"{folder}/train-{framework}.log")
         if not result.ok:
             why = f"took longer than {timeout_s:.0f} s" if result.timed_out else f"ended with exit code {result.exit_code}"
             raise ServeoffError(

@@ -24,8 +24,9 @@ _NAMES = {
 }
 """Keras variable -> what PyTorch calls it, where they differ; for LSTMs, see below."""
 _LSTM_NAMES = {"kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias_ih"}
-_UNCOUNTED = "num_batches_tracked"
+UNCOUNTED = "num_batches_tracked"
 """A counter beside PyTorch's batch norm, which no answer depends on."""
+SECOND_BIAS = ".bias_hh"
 
 # PyTorch axis order -> Keras axis order, by the rank of the kernel; a depthwise one counts its channels elsewhere.
 _TO_KERAS = {2: (1, 0), 4: (2, 3, 1, 0)}
@@ -52,9 +53,9 @@ def load(path: Path) -> dict[str, Array]:
 
 
 def from_pytorch(model: Any) -> dict[str, Array]:
-    weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items() if not name.endswith(_UNCOUNTED)}
-    for second in [name for name in weights if ".bias_hh" in name]:
-        first = second.replace(".bias_hh", ".bias_ih")
+    weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items() if not name.endswith(UNCOUNTED)}
+    for second in [name for name in weights if SECOND_BIAS in name]:
+        first = second.replace(SECOND_BIAS, ".bias_ih")
         weights[first] = weights[first] + weights.pop(second)
     return weights
 
@@ -67,8 +68,8 @@ def into_pytorch(model: Any, weights: Mapping[str, Array]) -> None:
     import torch
 
     state = model.state_dict()
-    second = {name for name in state if ".bias_hh" in name}
-    _require_same({name for name in state if not name.endswith(_UNCOUNTED)} - second, set(weights))
+    second = {name for name in state if SECOND_BIAS in name}
+    _require_same({name for name in state if not name.endswith(UNCOUNTED)} - second, set(weights))
     given = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
     model.load_state_dict({**state, **given, **{name: torch.zeros_like(state[name]) for name in second}})
 

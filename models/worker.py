@@ -16,6 +16,7 @@ from serveoff.errors import ServeoffError
 from serveoff.plugins import ModelSpec, Tensors
 from serveoff.registry import MODELS, load_module
 
+from . import failure, pretrained
 from . import weights as weight_files
 from .training import Progress, Training, initial_weights
 
@@ -28,19 +29,24 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--curves", type=Path, required=True, help="where TensorBoard's event files go")
     parser.add_argument("--epochs", type=int, required=True, help="0: do not train, only answer the samples")
+    parser.add_argument("--weights", type=Path, help="the first framework takes these, and neither trains nor draws any")
     parser.add_argument("--seeds", type=int, nargs="+", required=True, help="the first one's result is the twins'")
     args = parser.parse_args()
     spec = MODELS.load(args.model)
     try:
         framework = load_module(f"models.frameworks.{args.framework}")
-        if args.epochs:
+        if args.weights:
+            if args.framework == args.first:
+                weight_files.save(args.checkpoint / "weights.safetensors", pretrained.load(spec, framework.read, args.weights))
+        elif args.epochs:
             _train(spec, args)
         elif spec.dataset is None and args.framework == args.first:
             samples, _ = spec.evaluation()
             weight_files.save(args.checkpoint / "weights.safetensors", framework.initialise(spec, samples, args.seeds[0]))
         _answer(spec, framework, args)
     except ServeoffError as error:
-        sys.exit(f"{error.message}\n{error.hint}")
+        failure.tell(error)
+        sys.exit(error.exit_code)
 
 
 def _train(spec: ModelSpec, args: argparse.Namespace) -> None:

@@ -73,7 +73,7 @@ def twins(result: RunResult) -> Table:
         lines=tuple(
             line(
                 wording.clean(t.model),
-                t.weights_from,
+                wording.clean(t.weights_given) or (t.weights_from if t.trained else f"{t.weights_from}, drawn and not trained"),
                 Value(wording.clean(t.unproved) or "built in one framework only")
                 if t.parity is None
                 else parity(t.parity, f"{wording.clean(t.model)}, twins", notes),

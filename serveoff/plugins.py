@@ -84,6 +84,8 @@ class ModelSpec:
     sizes: Sizes | None = None
     default: bool = False
     """Trained and exported where no model is named."""
+    imagenet: str = ""
+    """The file of ImageNet's weights as torchvision publishes it, whose network this is; its name ends in the beginning of its sha256."""
     trained_as: Callable[[], ModelSpec] | None = None
     """The form that is trained, where it is another one: the same layers, and scores first among its outputs."""
 

@@ -54,7 +54,9 @@ class TwinProof(Struct, frozen=True, kw_only=True):
     parity: Parity | None
     """None when the model is built in one framework only, and when nothing could be proved."""
     trained: bool = True
-    """False for weights that were drawn from the seed: there is nothing to train on."""
+    """False for weights that were drawn from the seed, or given."""
+    weights_given: str = ""
+    """The file that the weights came in, where they were neither trained nor drawn here."""
     unproved: str = ""
     """Why nothing was proved, of a model of the user's own."""
 

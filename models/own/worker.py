@@ -1,17 +1,12 @@
-"""One origin's share of taking in a model of the user's own, in a process of its own: open it, ask it, keep its weights and its answers.
-
-A failure is told to the parent in one line, `@failed JSON`; its traceback is in the log.
-"""
+"""One origin's share of taking in a model of the user's own, in a process of its own: open it, ask it, keep its weights and its answers."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import traceback
 from pathlib import Path
 from typing import cast
 
-import msgspec
 import numpy as np
 
 from serveoff import artifacts, reference, storage
@@ -21,6 +16,7 @@ from serveoff.own_models import FILE, OwnModel, Taken, digest
 from serveoff.plugins import Array, Tensors
 from serveoff.registry import load_module
 
+from .. import failure
 from .. import weights as weight_files
 from . import answers, tensors, twin
 from . import samples as sample_files
@@ -37,9 +33,7 @@ def main() -> None:
     try:
         take_in(args.checkpoint, cast("Origin", args.origin), args.first)
     except ServeoffError as error:
-        traceback.print_exc()
-        told = msgspec.json.encode({"message": error.message, "hint": error.hint}).decode()
-        print(f"@failed {told}", flush=True)  # noqa: T201 - the parent reads it
+        failure.tell(error)
         sys.exit(error.exit_code)
 
 

@@ -86,6 +86,7 @@ def at(side: int) -> ModelSpec:
         samples=lambda: {"image": synthetic.images(side)},
         edge_inputs=lambda: synthetic.edge_images(side),
         sizes=SIZES,
+        imagenet="alexnet-owt-7be5be79.pth",
     )
 
 

@@ -111,6 +111,7 @@ def at(side: int) -> ModelSpec:
         samples=lambda: {"image": synthetic.images(side)},
         edge_inputs=lambda: synthetic.edge_images(side),
         sizes=SIZES,
+        imagenet="mobilenet_v2-7ebf99e0.pth",
     )
 
 

@@ -104,6 +104,7 @@ def at(side: int) -> ModelSpec:
         samples=lambda: {"image": synthetic.images(side)},
         edge_inputs=lambda: synthetic.edge_images(side),
         sizes=SIZES,
+        imagenet="resnet50-11ad3fa6.pth",
     )
 
 

@@ -85,6 +85,7 @@ def at(side: int) -> ModelSpec:
         samples=lambda: {"image": synthetic.images(side)},
         edge_inputs=lambda: synthetic.edge_images(side),
         sizes=SIZES,
+        imagenet="vgg19-dcbb9e9d.pth",
     )
 
 

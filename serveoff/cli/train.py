@@ -9,11 +9,14 @@ import msgspec
 import typer
 from rich.table import Table
 
+from serveoff import own_models
 from serveoff.errors import GateError, InputError, UsageError
 from serveoff.host import cores
 from serveoff.registry import load_module
 from serveoff.running import at_work
+from serveoff.selection import ALL, Selection
 from serveoff.training import ThroughputResult, TwinProof
+from serveoff.workspace import Workspace
 
 from .settings import (
     AllowPickle,
@@ -44,6 +47,9 @@ def train(
     epochs: int = typer.Option(20, min=1, help="Passes over the training data."),
     seeds: int = typer.Option(1, min=1, help="How many trainings; from three on, the accuracies carry intervals."),
     seed: int = typer.Option(0, min=0, help="The first seed: of the initial weights and of the order of the batches."),
+    weights: Annotated[
+        str, typer.Option("--weights", help="Instead of training: imagenet, or a .safetensors, .pt or .h5 file of the model's weights.")
+    ] = "",
     fresh: bool = typer.Option(False, "--fresh", help="Begin anew, also where an interrupted training could go on."),
     throughput: bool = typer.Option(False, "--throughput", help="Instead: how fast each framework trains, on synthetic data."),
     batch: Annotated[int | None, typer.Option(min=1, help="--throughput: rows of a batch.", show_default="by model")] = None,
@@ -85,18 +91,20 @@ def train(
         return
     said = description(input, output, samples, signature, allow_pickle=allow_pickle)
     selection = select(models=declare(model, said), frameworks=framework)
+    _require_one_of_the_zoo(shared.workspace, selection, weights)
     stage = load_module("models.train")
     with at_work(shared.workspace, "train"):
-        records, twins = stage.train(selection, shared.workspace, shared.console, epochs, range(seed, seed + seeds), fresh=fresh)
+        records, twins = stage.train(
+            selection, shared.workspace, shared.console, epochs, range(seed, seed + seeds), fresh=fresh, weights=weights
+        )
         twins += load_module("models.intake").take_in_all(selection, shared.workspace, shared.console)
 
     report = load_module("report.training")
     shared.emit({"training": records, "twins": twins}, lambda: _twins(twins))
-    if not records:  # models of the user's own only
-        return
-    if not shared.json:
+    if records and not shared.json:
         report.show(report.tables(records, None), terminal())
-    shared.console.say(f"written: {report.write_page(shared.workspace)}")
+    if records:  # else nothing was trained
+        shared.console.say(f"written: {report.write_page(shared.workspace)}")
     unequal = [f"{t.model}: {t.parity.reason}" for t in twins if t.parity is not None and not t.parity.passed]
     if unequal:
         raise GateError("the twins do not compute the same: " + "; ".join(unequal), hint="compare the two builds in models/zoo")
@@ -118,7 +126,7 @@ def _throughput(shared: Settings, stage: Any, plan: Any) -> None:
 def _require_fitting(context: typer.Context, *, throughput: bool) -> None:
     """Refuse an option of the other kind of training, rather than let it do nothing."""
     of_throughput = ("batch", "rounds", "threads", "device", "torch_compile", "keras_jit", "busy", "timeout_s")
-    other = ("framework", "epochs", "seeds", "fresh") if throughput else of_throughput
+    other = ("framework", "epochs", "seeds", "weights", "fresh") if throughput else of_throughput
     for name in other:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
@@ -127,11 +135,18 @@ def _require_fitting(context: typer.Context, *, throughput: bool) -> None:
             raise UsageError(f"{option} {does} --throughput", hint="`serveoff train --help`")
 
 
+def _require_one_of_the_zoo(workspace: Workspace, selection: Selection, weights: str) -> None:
+    if weights and (len(selection.models) != 1 or ALL in selection.models):
+        raise UsageError("--weights is about one model", hint="name it: --model resnet50")
+    if weights and own_models.find(workspace, selection.models[0]):
+        raise UsageError(f"{selection.models[0]} has its own weights in it", hint="--weights is for the models of `serveoff models`")
+
+
 def _twins(proofs: Sequence[TwinProof]) -> Table:
     equal = table("Twins", "model", "weights from", ">max abs difference", ">allowed", "verdict")
     for proof in proofs:
         gate = proof.parity
-        weights = proof.weights_from if proof.trained else f"{proof.weights_from}, drawn and not trained"
+        weights = proof.weights_given or (proof.weights_from if proof.trained else f"{proof.weights_from}, drawn and not trained")
         if gate is None:
             equal.add_row(proof.model, weights, "-", "-", proof.unproved or "one framework only")
             continue
