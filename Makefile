@@ -6,12 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 RUN := $(BIN)/serveoff
+STACK := $(BIN)/python -P -m serveoff.child serving.stack
+WORKERS ?= 2
 option = $(foreach value,$($(1)),--$(2) $(value))
 MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call option,FORMAT,format) $(call option,PRECISION,precision)
 PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
 
 # Every target is a command, none is a file: folders are called export/ and loadtests/, too.
-.PHONY: help setup models train tensorboard export serve loadtest report compare ui status stop doctor test test-slow test-containers check format protos clean
+.PHONY: help setup models train tensorboard export serve loadtest report compare ui status stop up load-stack down doctor test test-slow test-containers check format protos clean
 # `make -j export serve` keeps its order: each command needs what the one before made.
 .NOTPARALLEL:
 
@@ -60,6 +62,15 @@ status: $(STAMP) ## Show what is being served
 
 stop: $(STAMP) ## End everything that serveoff started, also after a crash
 	@$(RUN) stop $(MATRIX) $(PLACE) $(call option,PROTOCOL,protocol) $(ARGS)
+
+up: $(STAMP) ## Start the compose stack: servers, Locust's page and WORKERS workers, Prometheus
+	@$(STACK) --profile monitoring up --detach --scale locust-worker=$(WORKERS) $(ARGS)
+
+load-stack: $(STAMP) ## Load the compose stack by its Locust workers, and write the report
+	@$(STACK) exec -T locust-master serveoff loadtest --workers $(WORKERS) --master-bind 0.0.0.0:5557 $(ARGS)
+
+down: $(STAMP) ## Take the compose stack down; nothing of it is left
+	@$(STACK) --profile monitoring down --volumes --remove-orphans $(ARGS)
 
 doctor: $(STAMP) ## Say what can run on this machine, and what is missing for the rest
 	@$(RUN) doctor $(ARGS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from serveoff import livecheck, process, storage
 from serveoff.console import Console
+from serveoff.contract import LOOPBACK
 from serveoff.errors import GateError, NotReadyError, ServeoffError, UsageError
 from serveoff.results import CellJob, ProfileChoice
 from serveoff.selection import Selection
@@ -19,15 +20,13 @@ from . import candidates, child, handover, payloads, plan
 from .candidates import Candidate
 from .profiles import complete
 
-_HOST = "127.0.0.1"
 
-
-def ui(selection: Selection, workspace: Workspace, console: Console, port: int) -> None:
-    """Show the page until the user ends it (Ctrl-C). `port` 0 takes a free one.
+def ui(selection: Selection, workspace: Workspace, console: Console, port: int, listen: str = LOOPBACK) -> None:
+    """Show the page until the user ends it (Ctrl-C). `port` 0 takes a free one of the address `listen`.
 
     Raises NotReadyError when nothing is being served, UsageError when the port is taken, GateError when no target answers correctly.
     """
-    port = _port(port)
+    port = _port(listen, port)
     groups = candidates.find(workspace, selection)
     directory = workspace.root / "desk"
     shutil.rmtree(directory, ignore_errors=True)
@@ -38,11 +37,11 @@ def ui(selection: Selection, workspace: Workspace, console: Console, port: int) 
 
     def tell(line: str) -> None:
         if "Starting web interface" in line:
-            console.say(f"http://{_HOST}:{port} is Locust's page on {len(jobs)} (target, protocol) pairs; Ctrl-C ends it")
+            console.say(f"http://{listen}:{port} is Locust's page on {len(jobs)} (target, protocol) pairs; Ctrl-C ends it")
 
     with suppress(KeyboardInterrupt):  # that is how one leaves
         ended = process.run_child(
-            child.command("desk_locustfile.py", "--web-host", _HOST, "--web-port", str(port), "--users", "8", "--spawn-rate", "8"),
+            child.command("desk_locustfile.py", "--web-host", listen, "--web-port", str(port), "--users", "8", "--spawn-rate", "8"),
             env=child.environment(workspace.root, directory / "desk.json"),
             log=directory / "locust.log",
             timeout_s=threading.TIMEOUT_MAX,
@@ -78,11 +77,11 @@ def _job(candidate: Candidate, directory: Path, number: int) -> CellJob:
     )
 
 
-def _port(port: int) -> int:
+def _port(listen: str, port: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((listen, port))
         except (OSError, OverflowError) as error:
             raise UsageError(f"port {port} cannot be used: {error}", hint="name another one; --port 0 takes a free one") from None
         found: int = probe.getsockname()[1]

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from serveoff import process
+from serveoff import host, process
 from serveoff.contract import Calls, Struct
 from serveoff.plugins import Artifact
 from serveoff.registry import RUNTIMES
@@ -49,6 +49,9 @@ class InProcess:
         runtime = next((name for name, runtime in RUNTIMES.all().items() if runtime.serve_file == manifest.serve_file), None)
         if runtime is None or not (directory / manifest.serve_file).exists():
             self.reason = f"there is no runtime for {manifest.serve_file} here, or the artifact is gone"
+            return self
+        if lacking := host.missing(RUNTIMES.load(runtime).requires):
+            self.reason = f"its runtime cannot run here: {lacking}"
             return self
         what = (runtime, directory, self._artifact.reference_file, manifest.signature, self._threads, manifest.fixed_batch or 1)
         self._log.parent.mkdir(parents=True, exist_ok=True)

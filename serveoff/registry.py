@@ -26,8 +26,8 @@ CODE_ROOT = _HERE if _IN_WHEEL else _HERE.parent
 
 
 def module_name(dotted: str) -> str:
-    """The importable name of a stage's module: `export.worker`, or `serveoff.export.worker` where we are installed as a wheel."""
-    return f"serveoff.{dotted}" if _IN_WHEEL else dotted
+    """The importable name of a module of ours: `export.worker`, or `serveoff.export.worker` where we are installed as a wheel."""
+    return f"serveoff.{dotted}" if _IN_WHEEL and not dotted.startswith("serveoff.") else dotted
 
 
 def load_module(dotted: str) -> ModuleType:

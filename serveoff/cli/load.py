@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from serveoff import storage
+from serveoff.contract import LOOPBACK
 from serveoff.errors import GateError, InputError
 from serveoff.registry import load_module
 from serveoff.results import ClientKind, LoadPlan, RunResult
@@ -120,6 +121,7 @@ def ui(
     launcher: Launchers = None,
     protocol: Protocols = None,
     port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 8089,
+    listen: Annotated[str, typer.Option(help="The address to listen on. The page has no password.")] = LOOPBACK,
 ) -> None:
     """Locust's web page on the running targets.
 
@@ -130,7 +132,7 @@ def ui(
         models=model, frameworks=framework, formats=format, precisions=precision, servers=server, launchers=launcher, protocols=protocol
     )
     with at_work(shared.workspace, "ui"):
-        load_module("loadtests.ui").ui(selection, shared.workspace, shared.console, port)
+        load_module("loadtests.ui").ui(selection, shared.workspace, shared.console, port, listen)
 
 
 def _report(shared: Settings, run_dir: Path) -> RunResult:

@@ -49,7 +49,7 @@ class ContainerLauncher:
         tool, workspace, name = _engine(), work.parent.parent, _name(target_id, work.parent.parent)
         wanted = {spec.readiness.port, *spec.protocols.values()} | ({spec.metrics.port} if spec.metrics else set())
         published = ports.take(sorted(wanted))
-        _slots.write_files(spec, _slots_inside(spec), work / "files")
+        write_files(spec, work)
         command = run_command(tool, name, target_id, workspace, spec, published, work)
         _remove(tool, name)
         _require_image(tool, spec.image or "")
@@ -185,6 +185,11 @@ def run_command(
         spec.image or "",
         *(slots.fill(word) for word in spec.argv),
     )
+
+
+def write_files(spec: LaunchSpec, work: Path) -> None:
+    """Write the files that the container finds below its /serveoff/files into `work/files`."""
+    _slots.write_files(spec, _slots_inside(spec), work / "files")
 
 
 def _forwarders() -> list[int]:
