@@ -25,8 +25,10 @@ _GUARD = str(Path(__file__).with_name("guard.py"))
 _TAIL_LINES = 20
 _LAST_WORDS_S = 2.0
 _LOOK_S = 0.1
-_DETACHED: list[subprocess.Popen[bytes]] = []
-"""Held for as long as we live: a Popen that is dropped while its process runs warns."""
+_EXEC_S = (0.0, 0.02, 0.1)
+"""A process that is just becoming another program has no environment for a moment; it is asked again after these."""
+_NOBODYS_CHILDREN = (0, 2)
+"""Of the kernel's own threads, which never have an environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ def spawn(argv: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path) 
         child = subprocess.Popen(
             list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
         )
-    _DETACHED.append(child)
+    child.returncode = 0  # it is not ours to wait for, and a Popen that is dropped while it waits for a running process warns
     return psutil.Process(child.pid)
 
 
@@ -226,13 +228,20 @@ def owned(workspace: Path) -> list[psutil.Process]:
     """Every process that carries this workspace's mark, ourselves and our ancestors excepted."""
     me = psutil.Process()
     excepted = {me.pid, *(p.pid for p in me.parents())}
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid not in excepted and process.environ().get(OWNER) == str(workspace):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
+    found, asked = list[psutil.Process](), [process for process in psutil.process_iter() if process.pid not in excepted]
+    for pause_s in _EXEC_S:
+        if not asked:
+            break
+        time.sleep(pause_s)
+        blank = []
+        for process in asked:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                marks = process.environ()
+                if marks.get(OWNER) == str(workspace):
+                    found.append(process)
+                elif not marks and process.ppid() not in _NOBODYS_CHILDREN:
+                    blank.append(process)
+        asked = blank
     return found
 
 

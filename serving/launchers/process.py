@@ -22,6 +22,8 @@ TARGET = "SERVEOFF_TARGET"
 """The environment variable that marks everything a target started, as `serveoff.process.OWNER` marks the workspace."""
 
 _PAUSE_TRIES, _PAUSE_TRY_S = 100, 0.005
+_SWEEPS = 3
+"""Whoever is not ended yet can start another one meanwhile."""
 _EXIT_FILE = "exit-code"
 # Nobody but the parent can learn how a process ended, and the parent must outlive the command that started it: a small shell stays.
 _RECORD_EXIT = ("/bin/sh", "-c", '"$@"; echo $? >"$0.new"; mv "$0.new" "$0"')
@@ -116,10 +118,13 @@ class ProcessLauncher:
         return [one.pid for one in _tree(target)]
 
     def sweep(self, workspace: Path) -> list[str]:
-        left = process.owned(workspace)
-        described = [_describe(p) for p in left]
-        _resume(left)
-        process.end_all(left)
+        described = list[str]()
+        for _ in range(_SWEEPS):
+            if not (left := process.owned(workspace)):
+                break
+            described += [_describe(p) for p in left]
+            _resume(left)
+            process.end_all(left)
         for work in (workspace / "targets").glob("*/"):
             _scratch.remove(work)
         return described

@@ -100,7 +100,7 @@ def test_no_row_that_could_be_repeated_is_a_skip(
     result = load(model_workspace, monkeypatch, CLOSED)
     assert reasons(result) == {
         "wrk": "no row is VALID that it could repeat: REST, a closed loop",
-        "h2load": "no row is VALID that it could repeat: REST at a constant rate",
+        "h2load": "no row is VALID that it could repeat: REST at a constant rate, but not TorchServe's",
         "perf_analyzer": "no row is VALID that it could repeat: TF Serving's gRPC or TorchServe's REST, a closed loop",
     }
 

@@ -117,3 +117,31 @@ def test_a_reused_pid_is_not_ours() -> None:
     me = psutil.Process()
     assert process.find(me.pid, me.create_time()) is not None
     assert process.find(me.pid, me.create_time() - 100) is None
+
+
+def test_what_outlives_us_warns_nobody(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from serveoff import process; here = Path(sys.argv[1])\n"
+        "process.spawn((sys.executable, '-c', 'import time; time.sleep(600)'), env=process.environment(here), log=here / 'log', cwd=here)"
+    )
+    done = subprocess.run([sys.executable, "-W", "always", "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert process.end_all(process.owned(tmp_path), grace_s=0) == 1, "and it does outlive us"
+
+
+def test_a_process_is_found_while_it_becomes_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment it then has no environment (Linux: its new memory is there, and nothing is in it yet)."""
+    environ, asked = psutil.Process.environ, set[int]()
+
+    def at_first_none(self: psutil.Process) -> dict[str, str]:
+        if self.pid in asked:
+            return environ(self)
+        asked.add(self.pid)
+        return {}
+
+    mine = process.spawn(SLEEP, env=process.environment(tmp_path), log=tmp_path / "log", cwd=tmp_path)
+    monkeypatch.setattr(psutil.Process, "environ", at_first_none)
+    try:
+        assert [p.pid for p in process.owned(tmp_path)] == [mine.pid]
+    finally:
+        process.end_all([mine], grace_s=0)
