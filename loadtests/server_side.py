@@ -10,7 +10,7 @@ from serveoff import storage
 from serveoff.contract import Endpoint, Target
 from serveoff.plugins import Metrics, Times
 from serveoff.registry import SERVERS
-from serveoff.results import ServerSide
+from serveoff.surroundings import ServerSide
 
 BEFORE, AFTER = "server-before.txt", "server-after.txt"
 _TIMEOUT_S = 2.0

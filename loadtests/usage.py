@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from serveoff.results import Usage
+from serveoff.surroundings import Usage
 
 from . import cgroup, threads
 

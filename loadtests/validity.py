@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serveoff.results import WRONG_ANSWER, Measurement, Surroundings
+from serveoff.results import WRONG_ANSWER, Measurement
+from serveoff.surroundings import Surroundings
 
 LARGEST_ERROR_SHARE = 0.001
 SMALLEST_DELIVERED_SHARE = 0.999

@@ -16,7 +16,7 @@ import psutil
 from serveoff import affinity
 from serveoff.contract import Target
 from serveoff.registry import LAUNCHERS
-from serveoff.results import Surroundings, Usage
+from serveoff.surroundings import Surroundings, Usage
 
 from . import threads
 from .handover import Facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from serveoff.results import Usage
+from serveoff.surroundings import Usage
 
 from . import wording
 from .rows import Group, Row

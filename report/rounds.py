@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from serveoff.results import Cell, Measurement, ServerSide, Usage
+from serveoff.results import Cell, Measurement
+from serveoff.surroundings import ServerSide, Usage
 
 from .percentiles import Distribution, decode, merge
 

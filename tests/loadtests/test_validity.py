@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from loadtests import validity
-from serveoff.results import WRONG_ANSWER, Measurement, Surroundings
+from serveoff.results import WRONG_ANSWER, Measurement
+from serveoff.surroundings import Surroundings
 
 GOOD = Measurement(
     window_s=6,

@@ -9,7 +9,8 @@ import pytest
 
 from report.means import _cores, used
 from report.rows import groups
-from serveoff.results import Cell, Surroundings, Usage
+from serveoff.results import Cell
+from serveoff.surroundings import Surroundings, Usage
 
 USED = Usage(
     cpu_s=0.8,

@@ -14,7 +14,8 @@ from report.plots.figure import looks
 from report.plots.throughput import throughput_figures
 from report.rows import groups
 from report.verdicts import compare, judge
-from serveoff.results import Cell, Probe, ProfileChoice, Surroundings
+from serveoff.results import Cell, Probe, ProfileChoice
+from serveoff.surroundings import Surroundings
 
 CAPACITY = ProfileChoice(name="capacity", options={"slo_ms": 50.0, "duration_s": 8.0})
 SWEEP = ProfileChoice(name="sweep", options={"start_rps": 50.0, "duration_s": 8.0})

@@ -10,7 +10,8 @@ import pytest
 
 from report.rows import groups
 from report.split import where
-from serveoff.results import Cell, Floor, ServerSide
+from serveoff.results import Cell, Floor
+from serveoff.surroundings import ServerSide
 
 SIDE = ServerSide(requests=1000, total_us=3000, queue_us=1200, work_us=1500)
 FLOOR = Floor(artifact_id="digits_cnn.pytorch.onnx.float32", threads=1, batch=1, calls=900, mean_us=420, p50_us=400, p99_us=900)
