@@ -83,7 +83,7 @@ def _run(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | No
 def _edges(run: Run, references: Path, tolerance: Tolerance) -> list[ParityCheck]:
     """The edge inputs. Quantised, only shapes, types and NaNs count: values outside of the calibrated range are cut off by design."""
     if tolerance.minimum_top1 is not None:
-        tolerance = msgspec.structs.replace(tolerance, minimum_top1=0.0)
+        tolerance = msgspec.structs.replace(tolerance, minimum_top1=0.0, minimum_nearest=None)
     checks: list[ParityCheck] = []
     for path in sorted(references.glob("*.npz")):
         if path.stem != "samples":

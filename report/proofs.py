@@ -17,6 +17,7 @@ _COLUMNS = (
     Column("max rel", numeric=True),
     Column("ULP", numeric=True),
     Column("top-1", numeric=True),
+    Column("nearest", numeric=True),
     Column("worst row", numeric=True),
     Column("criterion"),
     Column("verdict"),
@@ -31,7 +32,8 @@ def proofs(result: RunResult) -> Table:
         columns=_COLUMNS,
         lines=tuple(_line(manifest, check, notes) for _, manifest in sorted(manifests.items()) for check in manifest.parity.checks),
         intro="Every comparison that an export's gate made with its source model. ULP: units in the last place of the source's value. "
-        "Top-1: the share of rows whose largest value is at the same place. The worst row has the largest difference. "
+        "Top-1: the share of rows whose largest value is at the same place; nearest, of int8 with random weights: of rows whose answer "
+        "is nearer to the source's than to its answer to any other row. The worst row has the largest difference. "
         "Of a quantised artifact's edge inputs only shapes, types and NaN count: what lies beyond the calibrated range is cut off. "
         "Notes on a criterion say where its numbers come from.",
         empty="No artifact was measured.",
@@ -50,7 +52,7 @@ def _line(manifest: Manifest, check: ParityCheck, notes: Notes) -> Line:
         number(wording.count(check.batch), check.batch),
         *(_difference(value) for value in (check.max_abs, check.max_rel)),
         _places(check.max_ulp),
-        number(wording.NOTHING if check.top1 is None else wording.share(check.top1), check.top1),
+        *(number(wording.NOTHING if part is None else wording.share(part), part) for part in (check.top1, check.nearest)),
         number(wording.NOTHING if check.worst_row is None else str(check.worst_row), check.worst_row),
         f"{wording.criterion(tolerance)} {source}",
         verdict,

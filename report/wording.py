@@ -59,7 +59,8 @@ def plain(number: float) -> str:
 
 def criterion(tolerance: Tolerance) -> str:
     if tolerance.minimum_top1 is not None:
-        return f"top-1 agreement of {tolerance.minimum_top1:.0%}"
+        or_nearest = "" if tolerance.minimum_nearest is None else f", or {tolerance.minimum_nearest:.0%} nearest"
+        return f"top-1 agreement of {tolerance.minimum_top1:.0%}{or_nearest}"
     return f"{tolerance.atol:g} + {tolerance.rtol:g} of the value"
 
 

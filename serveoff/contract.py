@@ -65,6 +65,8 @@ class Tolerance(Struct, frozen=True, kw_only=True):
     source: str
     minimum_top1: float | None = None
     """For quantised variants, in place of the above: the least share of rows that must decide as the reference does."""
+    minimum_nearest: float | None = None
+    """Enough instead, where rows decide by a hair (random weights): the least share of rows whose answer is nearest to their own."""
 
 
 class ParityCheck(Struct, frozen=True, kw_only=True):
@@ -80,6 +82,8 @@ class ParityCheck(Struct, frozen=True, kw_only=True):
     """The largest difference in units in the last place of the reference's value; None for integers."""
     top1: float | None = None
     """The share of rows (and steps) that decide as the reference does (`serveoff.parity.decisions`)."""
+    nearest: float | None = None
+    """Where it was asked for: the share of rows whose answer is nearer to the reference's than to its answer to any other row."""
     worst_row: int | None = None
     """The row with the largest difference."""
     passed: bool

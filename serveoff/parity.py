@@ -57,6 +57,15 @@ def decisions(reference: Array, answer: Array) -> Array:
     return np.asarray(np.abs(answer - reference) <= np.ptp(reference) / 10)
 
 
+def nearest(reference: Array, answer: Array) -> float:
+    """The share of rows of `answer` that are nearer (L2) to the same row of `reference` than to any other; chance is one in all rows."""
+    import numpy as np
+
+    wanted, got = (values.reshape(len(values), -1) for values in (reference, answer))
+    distances = (wanted**2).sum(1) - 2 * got @ wanted.T  # squared, without what is the same for all of a row
+    return float((distances.argmin(axis=1) == np.arange(len(wanted))).mean())
+
+
 def _compare_one(case: str, name: str, reference: Array, answer: Array | None, tolerance: Tolerance) -> ParityCheck:
     import numpy as np
 
@@ -80,6 +89,9 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
     difference = np.abs(got - wanted)
     alike = decisions(wanted, got) if reference.size else np.ones(0, bool)
     reason = _disagreement(alike, tolerance.minimum_top1) if tolerance.minimum_top1 is not None else _excess(difference, wanted, tolerance)
+    near = nearest(wanted, got) if tolerance.minimum_nearest is not None and batch and reference.ndim else None
+    if reason and near is not None and tolerance.minimum_nearest is not None:
+        reason = "" if near >= tolerance.minimum_nearest else f"{reason}, and {near:.0%} of the answers are nearest to their own row's"
     if not np.array_equal(reference[np.isinf(reference)], answer[np.isinf(reference)]):
         reason = "an infinity has the other sign"
     return ParityCheck(
@@ -90,6 +102,7 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
         max_rel=float((difference / np.maximum(np.abs(wanted), np.finfo(np.float32).tiny)).max(initial=0.0)),
         max_ulp=_ulp(difference, reference, finite) if np.issubdtype(reference.dtype, np.floating) else None,
         top1=float(alike.mean()) if alike.size else None,
+        nearest=near,
         worst_row=int(difference.reshape(batch, -1).max(axis=1).argmax()) if reference.size else None,
         passed=not reason,
         reason=reason,

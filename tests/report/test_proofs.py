@@ -20,7 +20,7 @@ def test_every_comparison_is_shown_with_its_evidence(make: SimpleNamespace) -> N
     run = make.run([make.cell("embedded", manifest, protocol, make.CLOSED, None) for protocol in ("tfs_rest", "tfs_grpc")])
     table = proofs(run)
     first, second = ([value.text for value in line.values] for line in table.lines)
-    shown = ["samples, batch 8", "y", "24", "2.5e-1", "5.0e-1", "3.0e6", "100%", "17", "top-1 agreement of 95% [1]", "pass"]
+    shown = ["samples, batch 8", "y", "24", "2.5e-1", "5.0e-1", "3.0e6", "100%", "-", "17", "top-1 agreement of 95% [1]", "pass"]
     assert first == ["digits_cnn.keras.tflite.int8", *shown]
-    assert second[1:] == ["all black", "y", "2", "-", "-", "-", "-", "-", "top-1 agreement of 95% [1]", "FAIL [2]"]
+    assert second[1:] == ["all black", "y", "2", *["-"] * 6, "top-1 agreement of 95% [1]", "FAIL [2]"]
     assert table.notes == ("top-1 agreement of 95%: this test.", "NaN or infinity.")

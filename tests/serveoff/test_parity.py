@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -92,6 +93,23 @@ def test_decisions_stand_in_for_values_where_a_minimum_is_given() -> None:
     answer["logits"][2] = -answer["logits"][2]
     (check,) = parity.compare("case", rows, answer, tolerance)
     assert check.reason == "3 of 40 rows decide differently, 2 may (top-1 agreement of 95%)"
+
+
+def test_an_answer_that_is_nearest_to_its_own_row_is_enough_where_it_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    wanted = rng.normal(size=(24, 1000)).astype(np.float32)
+    wide = (wanted + rng.normal(scale=0.8, size=wanted.shape)).astype(np.float32)
+    strict = Tolerance(atol=0, rtol=0, source="this test", minimum_top1=0.9)
+    (check,) = parity.compare("noisy", {"y": wanted}, {"y": wide}, strict)
+    assert (check.passed, check.nearest) == (False, None)
+    asked = msgspec.structs.replace(strict, minimum_nearest=0.9)
+    (check,) = parity.compare("noisy", {"y": wanted}, {"y": wide}, asked)
+    assert (check.passed, check.nearest) == (True, 1.0)
+    (check,) = parity.compare("another row's", {"y": wanted}, {"y": np.roll(wanted, 1, axis=0)}, asked)
+    assert not check.passed
+    assert check.reason.endswith("and 0% of the answers are nearest to their own row's")
+    (check,) = parity.compare("always the same", {"y": wanted}, {"y": np.repeat(wanted[:1], 24, axis=0)}, asked)
+    assert (check.passed, check.nearest) == (False, 1 / 24)
 
 
 def test_one_value_a_row_decides_alike_within_a_tenth_of_the_range() -> None:
