@@ -54,6 +54,8 @@ class Taken(Struct, frozen=True, kw_only=True):
     weights_sha256: str
     notes: tuple[str, ...]
     """What was supposed, for the report."""
+    beside: dict[str, str] = {}  # noqa: RUF012 - each struct gets its own
+    """What a model file imported and opened below its own directory: sha256 by relative path."""
     unlike: str = ""
     """Why these weights are not the other framework's; empty where they are, or where there is no other."""
 
@@ -94,7 +96,7 @@ def declare(value: str, said: Description, workspace: Workspace) -> str:
         _require_free(name, path, known)
     source = _described(name, path, said, known)
     folder = workspace.checkpoint(name)
-    if source != known:
+    if source != known or _changed_beside(folder, path.parent):
         for old in (FINISHED, *(p.name for p in folder.glob("taken-*.json"))):
             (folder / old).unlink(missing_ok=True)  # it was about another model
         storage.write(folder / FILE, source)
@@ -123,7 +125,11 @@ def names(workspace: Workspace) -> list[str]:
 
 
 def taken(checkpoint: Path, origin: str) -> Taken:
-    return storage.read(checkpoint / f"taken-{origin}.json", Taken)
+    return storage.read(checkpoint / taken_file(origin), Taken)
+
+
+def taken_file(origin: str) -> str:
+    return f"taken-{origin}.json"
 
 
 def tensor(text: str) -> TensorSpec:
@@ -169,6 +175,12 @@ def _described(name: str, path: Path, said: Description, known: OwnModel | None)
         signature=said.signature or before.signature,
         allow_pickle=allow_pickle,
     )
+
+
+def _changed_beside(checkpoint: Path, home: Path) -> bool:
+    """Whether something that the model file imported or opened is not what it was."""
+    known = [item for file in checkpoint.glob(taken_file("*")) for item in storage.read(file, Taken).beside.items()]
+    return any(not (home / name).is_file() or artifacts.digest(home / name) != sha256 for name, sha256 in known)
 
 
 def _name_and_path(value: str) -> tuple[str, Path]:

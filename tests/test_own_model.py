@@ -51,6 +51,26 @@ module.w = tf.Variable(tf.random.normal((4, 3), seed=1))
 module.score = tf.function(lambda x: {"y": x @ module.w}, input_signature=[tf.TensorSpec((None, 4), tf.float32, name="x")])
 tf.saved_model.save(module, sys.argv[1], {"score": module.score})
 """
+PROGRAM = """
+import json, sys, torch
+torch.manual_seed(1)
+batch = torch.export.Dim("batch")
+program = torch.export.export(torch.nn.Linear(4, 3).eval(), (torch.ones(2, 4),), dynamic_shapes=({0: batch},))
+described = [{"name": n, "dtype": "float32", "shape": [None, s]} for n, s in (("x", 4), ("y", 3))]
+metadata = {"signature.json": json.dumps({"inputs": described[:1], "outputs": described[1:]})}
+"""
+FILES = {
+    "pt2": PROGRAM + "torch.export.save(program, sys.argv[1])",
+    "aotinductor": PROGRAM
+    + "torch._inductor.aoti_compile_and_package(program, package_path=sys.argv[1], inductor_configs={'aot_inductor.metadata': metadata})",
+    "tflite": """
+import sys, keras, tensorflow as tf
+keras.utils.set_random_seed(1)
+x = keras.Input((4,), name="x")
+converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(x, keras.layers.Dense(3, name="y")(x)))
+open(sys.argv[1], "wb").write(converter.convert())
+""",
+}
 CLASSIFIER = """
 import sys
 from transformers import BertConfig, BertForSequenceClassification
@@ -128,6 +148,34 @@ def test_a_bare_saved_model_with_a_signature_of_its_own(serveoff: Command, works
     (given,) = artifacts.find(workspace, Selection())
     assert (given.manifest.id, given.manifest.signature) == ("bare.given.savedmodel.given", "score")
     journey(serveoff, workspace, ("bare",))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["pt2", "aotinductor", "tflite"])
+def test_a_bare_pt2_or_tflite_file(serveoff: Command, workspace: Workspace, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("bare.tflite" if kind == "tflite" else "bare.pt2")
+    subprocess.run([sys.executable, "-c", FILES[kind], str(path)], check=True, capture_output=True)
+    done = serveoff("export", "--model", str(path), workspace=workspace.root)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (given,) = artifacts.find(workspace, Selection())
+    assert given.manifest.id == f"bare.given.{path.suffix.removeprefix('.')}.given"
+    assert [(t.dtype, t.shape) for t in given.manifest.outputs] == [("float32", (None, 3))]
+    _, report = journey(serveoff, workspace, ("bare",))
+    assert "served as given; nothing to compare with but itself" in report
+
+
+@pytest.mark.slow
+def test_compiled_code_that_does_not_tell_what_it_takes(serveoff: Command, workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "bare.pt2"
+    subprocess.run(
+        [sys.executable, "-c", FILES["aotinductor"].replace("'aot_inductor.metadata': metadata", ""), str(path)],
+        check=True,
+        capture_output=True,
+    )
+    done = serveoff("export", "--model", str(path), workspace=workspace.root)
+    assert done.returncode == 1
+    assert "does not say what its tensors are" in done.stderr
 
 
 @pytest.mark.slow

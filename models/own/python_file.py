@@ -11,9 +11,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from serveoff import artifacts
 from serveoff.errors import InputError
+from serveoff.registry import CODE_ROOT
 
 SAMPLES = "samples"
+_OURS = tuple(CODE_ROOT / stage for stage in ("serveoff", "models", "export", "serving", "loadtests", "report"))
+_read: set[Path] = set()
+"""The files that were opened while the user's code ran."""
+_at_work = False
 
 
 def call(path: Path, function: str) -> Any:
@@ -32,8 +38,26 @@ def has(path: Path, function: str) -> bool:
     return hasattr(_module(path), function)
 
 
+def beside(path: Path) -> dict[str, str]:
+    """sha256 of what the file has imported and opened below its own directory, by relative path. What C code opens is not seen."""
+    imported = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    found = {each for each in imported | _read if each.is_relative_to(path.parent) and each != path and _is_his(each)}
+    return {str(each.relative_to(path.parent)): artifacts.digest(each) for each in sorted(found)}
+
+
+def _is_his(path: Path) -> bool:
+    installed = path.is_relative_to(sys.prefix) or {"site-packages", "__pycache__"} & set(path.parts)
+    return path.is_file() and not installed and not any(path.is_relative_to(folder) for folder in _OURS)
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if _at_work and event == "open" and isinstance(arguments[0], str | Path) and str(arguments[1]) in ("r", "rb"):
+        _read.add(Path(arguments[0]).absolute())
+
+
 @cache
 def _module(path: Path) -> ModuleType:
+    sys.addaudithook(_note)
     found = importlib.util.spec_from_file_location(f"own_model_{path.stem}", path)
     assert found is not None
     assert found.loader is not None
@@ -47,7 +71,9 @@ def _module(path: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _at_home(path: Path, what: str) -> Any:
+    global _at_work  # noqa: PLW0603 - the hook is the process's, too
     try:
+        _at_work = True
         with contextlib.chdir(path.parent):
             yield
     except (Exception, SystemExit) as error:
@@ -55,3 +81,5 @@ def _at_home(path: Path, what: str) -> Any:
         line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), None)
         where = f", line {line}" if line else ""
         raise InputError(f"{what} of {path}{where} raised {type(error).__name__}: {error}") from error
+    finally:
+        _at_work = False

@@ -12,13 +12,13 @@ import numpy as np
 from serveoff import artifacts, reference, storage
 from serveoff.contract import GIVEN, SIGNATURE, Origin
 from serveoff.errors import InputError, ServeoffError
-from serveoff.own_models import FILE, OwnModel, Taken, digest
+from serveoff.own_models import FILE, OwnModel, Taken, digest, taken_file
 from serveoff.plugins import Array, Tensors
 from serveoff.registry import load_module
 
 from .. import failure
 from .. import weights as weight_files
-from . import answers, tensors, twin
+from . import answers, python_file, tensors, twin
 from . import samples as sample_files
 from .again import weights_file
 from .opened import Opened
@@ -68,9 +68,10 @@ def take_in(folder: Path, origin: Origin, first: str | None) -> None:
         signature=getattr(opened, "signature", SIGNATURE),
         weights_sha256=_keep(opened, folder, origin),
         notes=() if before else _notes(rows, random=provided is None),
+        beside=python_file.beside(Path(source.path)),
         unlike=unlike,
     )
-    storage.write(folder / f"taken-{origin}.json", taken)
+    storage.write(folder / taken_file(origin), taken)
 
 
 def _whole_batches(samples: Tensors, fixed: int | None, what: str) -> dict[str, Array]:

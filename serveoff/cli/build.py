@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
+from serveoff import own_models
 from serveoff.contract import GIVEN, TensorSpec
 from serveoff.errors import GateError
 from serveoff.registry import FORMATS, MODELS, SERVERS, load_module
 from serveoff.running import at_work
+from serveoff.workspace import Workspace
 
 from .settings import (
     AllowPickle,
@@ -39,7 +41,7 @@ def models(
     context: typer.Context,
     what: Annotated[Literal["list"], typer.Argument(metavar="[list]", help="There is nothing else to do with them.")] = "list",  # noqa: ARG001
 ) -> None:
-    """The models, and what can be made of them.
+    """The models, those of your own that the workspace knows, and what can be made of them.
 
     Parameters and MACs (multiply-accumulates for one row) are PyTorch's count of its build.
     """
@@ -58,6 +60,7 @@ def models(
         }
         for name, spec in MODELS.all().items()
     ]
+    own = [_own(name, shared.workspace) for name in own_models.names(shared.workspace)]
     formats: list[dict[str, Any]] = [
         {
             "name": name,
@@ -72,14 +75,31 @@ def models(
     def tables() -> Any:
         shown = [
             table("Models", "model", "what", "@SIZE", ">parameters", ">MACs", "inputs", "outputs", "frameworks"),
+            table("Your own", "model", "path", "kind", "inputs", "outputs", "from"),
             table("Formats", "format", "from", "exported", "precisions", "servers"),
         ]
-        for target, entries in zip(shown, (rows, formats), strict=True):
+        for target, entries in zip(shown, (rows, own, formats), strict=True):
             for entry in entries:
                 target.add_row(*map(_shown, entry.values()))
-        return shown
+        return [each for each in shown if each.row_count]
 
-    shared.emit({"models": rows, "formats": formats}, tables)
+    shared.emit({"models": rows, "own": own, "formats": formats}, tables)
+
+
+def _own(name: str, workspace: Workspace) -> dict[str, Any]:
+    """A model of the user's own; what it takes and answers is known once it was taken in."""
+    source = own_models.find(workspace, name)
+    assert source is not None
+    folder = workspace.checkpoint(name)
+    taken = next((own_models.taken(folder, o) for o in source.origins if (folder / own_models.taken_file(o)).exists()), None)
+    return {
+        "name": name,
+        "path": source.path,
+        "kind": source.kind,
+        "inputs": [_tensor(t) for t in (taken.inputs if taken else source.inputs)],
+        "outputs": [_tensor(t) for t in taken.outputs] if taken else list(source.outputs),
+        "frameworks": list(source.origins),
+    }
 
 
 def export(

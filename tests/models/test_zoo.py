@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loadtests.payloads import COUNT as ENOUGH
 from models.train import prove_twins
 from serveoff import reference
 from serveoff.errors import UsageError
@@ -38,6 +39,24 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_model_without_data_is_among_them() -> None:
     assert [name.partition("@")[0] for name in SMALL] == UNTRAINED
+
+
+@pytest.mark.parametrize("name", [*SMALL, "digits_cnn"])
+def test_samples_are_many_different_ones_of_the_models_kind(name: str) -> None:
+    spec = MODELS.load(name)
+    inputs, _ = spec.evaluation()
+    rows = len(next(iter(inputs.values())))
+    for tensor in spec.inputs:
+        value = inputs[tensor.name]
+        assert (value.dtype.name, value.shape) == (tensor.dtype, (rows, *tensor.shape[1:]))
+        assert np.isfinite(value).all()
+    flat = np.concatenate([np.asarray(value, np.float64).reshape(rows, -1) for value in inputs.values()], axis=1)
+    assert len(np.unique(flat[:ENOUGH], axis=0)) == ENOUGH, "a load sends that many, and no cache can answer one for another"
+    assert flat.any(axis=1).all(), "no row is all zeros"
+    images = [value for value in inputs.values() if value.dtype == np.float32]
+    texts = [value for value in inputs.values() if value.dtype == np.int64 and value.ndim == 2]
+    assert all(value.std() > 0.1 for value in images)
+    assert all((value == 0).any() and (value[:, 0] != 0).all() and (value >= 0).all() for value in texts), "words, then padding"
 
 
 @pytest.mark.integration

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from serveoff import own_models
+from serveoff.own_models import Description
+from serveoff.workspace import Workspace
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 HEAVY = ("tensorflow", "keras", "torch", "onnx", "onnxruntime", "numpy", "scipy", "locust", "gevent", "grpc", "plotly", "uvicorn")
 
@@ -74,12 +78,17 @@ def test_an_unknown_option_is_a_usage_error(serveoff: Command, tmp_path: Path) -
 
 
 def test_json_may_stand_anywhere(serveoff: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.onnx").write_text("looked at, not loaded")
+    own_models.declare(str(tmp_path / "mine.onnx"), Description(inputs=(own_models.tensor("x:float32:None,4"),)), Workspace(tmp_path))
     after, before = serveoff("models", "list", "--json", workspace=tmp_path), serveoff("--json", "models", workspace=tmp_path)
     assert after.stdout == before.stdout
     shown = {m["name"]: m for m in json.loads(after.stdout)["models"]}
     assert shown["resnet50"]["parameters"] == 25_557_032, "as published"
     assert shown["resnet50"]["macs"] == pytest.approx(4.09e9, rel=1e-3)
     assert shown["ncf"]["inputs"] == ["user int64[batch]", "item int64[batch]"]
+    (mine,) = json.loads(after.stdout)["own"]
+    assert mine["path"] == str(tmp_path / "mine.onnx")
+    assert (mine["name"], mine["kind"], mine["inputs"], mine["frameworks"]) == ("mine", "onnx", ["x float32[batch, 4]"], ["given"])
 
 
 def test_the_configuration_file_says_the_same_as_options(serveoff: Command, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serveoff import own_models
+from serveoff import own_models, storage
 from serveoff.contract import TensorSpec
 from serveoff.errors import InputError, ServeoffError, UsageError
 from serveoff.own_models import Description
@@ -150,6 +150,29 @@ def test_what_was_said_is_remembered_until_something_else_is_said(workspace: Wor
     write(tmp_path / "m.onnx", "two")
     own_models.declare("m", NOTHING, workspace)
     assert not finished.exists(), "the file changed: it is taken in anew"
+
+
+def test_what_a_model_file_imports_counts_as_the_file_does(workspace: Workspace, tmp_path: Path) -> None:
+    path, part = write(tmp_path / "m.py", BOTH), tmp_path / "part.py"
+    write(part, "one")
+    own_models.declare(path, NOTHING, workspace)
+    folder = workspace.checkpoint("m")
+    taken = own_models.Taken(
+        inputs=(),
+        outputs=(),
+        fixed_batch=None,
+        signature="",
+        weights_sha256="",
+        notes=(),
+        beside={"part.py": own_models.digest(part)},
+    )
+    storage.write(folder / own_models.taken_file("keras"), taken)
+    write(folder / own_models.FINISHED)
+    own_models.declare("m", NOTHING, workspace)
+    assert (folder / own_models.FINISHED).exists(), "nothing changed"
+    write(part, "two")
+    own_models.declare("m", NOTHING, workspace)
+    assert not (folder / own_models.FINISHED).exists(), "taken in anew"
 
 
 @pytest.mark.parametrize("text", ["x", "x:float32", ":float32:None", "x:float31:None,2", "x:float32:None,two", "x:float32:None,2.5"])

@@ -29,6 +29,7 @@ def taken(workspace: Workspace, path: Path, origin: Origin, said: Description) -
         "fixed_batch": found.fixed_batch,
         "signature": found.signature,
         "notes": found.notes,
+        "beside": sorted(found.beside),
     }
 
 

@@ -19,6 +19,14 @@ SUBCLASS = (
 )
 
 
+@keras.saving.register_keras_serializable()
+class BatchMean(keras.layers.Layer):  # type: ignore[misc]
+    """Every row's answer depends on the others."""
+
+    def call(self, x: Any) -> Any:
+        return x - keras.ops.mean(x, axis=0)
+
+
 def network(batch: int | None = None, layer: Any = None) -> keras.Model:
     x = keras.Input((4,), batch_size=batch, name="x")
     return keras.Model(x, (layer or keras.layers.Dense(2, name="score"))(x))
@@ -32,15 +40,23 @@ def make(root: Path) -> dict[str, Case]:
         made.mkdir()
         return made
 
-    def saved(name: str, model: keras.Model, said: Description = Description()) -> None:  # noqa: B008 - it is frozen
-        model.save(folder(name) / "m.keras")
-        cases[name] = (root / name / "m.keras", "keras", said)
+    def saved(name: str, model: keras.Model, said: Description = Description(), suffix: str = ".keras") -> None:  # noqa: B008 - it is frozen
+        model.save(folder(name) / f"m{suffix}")
+        cases[name] = (root / name / f"m{suffix}", "keras", said)
 
     saved("good", network())
     saved("fixed", network(batch=2))
     doubled = keras.layers.Lambda(lambda x: x * 2)
     saved("code_inside", network(layer=doubled))
     saved("code_allowed", network(layer=doubled), Description(allow_pickle=True))
+    saved("code_inside_h5", network(layer=doubled), suffix=".h5")
+    saved("code_allowed_h5", network(layer=doubled), Description(allow_pickle=True), suffix=".h5")
+    saved("older", network(), suffix=".h5")
+    saved("batch_mean", network(layer=BatchMean()))
+    np.savez(root / "s.npz", x=np.ones((5, 3), "float32"))
+    saved("sample_shape", network(), Description(samples=str(root / "s.npz")))
+    (folder("raises") / "m.py").write_text("def build_keras():\n    return 1 / 0\n")
+    cases["raises"] = (root / "raises" / "m.py", "keras", Description())
     broken = network()
     broken.set_weights([np.full((4, 2), np.inf), np.zeros(2)])
     saved("infinite_weight", broken)

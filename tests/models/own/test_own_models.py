@@ -86,6 +86,7 @@ def test_what_pytorch_takes_is_described(pytorch: Found) -> None:
     assert pytorch["pickled"]["outputs"] == ["output_0:float32:[None, 2]"]
     assert pytorch["beside"]["inputs"] == ["x:float32:[None, 4]"], "what lies beside the file is found"
     assert pytorch["beside"]["notes"] == []
+    assert pytorch["beside"]["beside"] == ["part.py", "weights.txt"], "what it imports and opens counts, too"
     assert pytorch["sample_labels"]["inputs"] == ["x:float32:[None, 4]"], "labels are no input"
 
 
@@ -103,6 +104,10 @@ def test_what_is_given_tells_its_tensors(pytorch: Found) -> None:
     [
         ("fixed", "m.keras takes batches of 2 only", "leave the batch open"),
         ("code_inside", "holds Python code (a Lambda layer), and loading it runs that code", "--allow-pickle"),
+        ("code_inside_h5", "holds Python code (a Lambda layer), and loading it runs that code", "--allow-pickle"),
+        ("batch_mean", "the outputs change with the batch size", "rows must not know of each other"),
+        ("raises", "m.py, line 2 raised ZeroDivisionError: division by zero", ""),
+        ("sample_shape", "the samples for x have the shape [5, 3], the model takes [rows, 4]", ""),
         ("infinite_weight", "values of the weight", ""),
         ("damaged", "is not a model that Keras can load", ""),
         ("tells_nothing", "m.py does not tell what it takes", "--samples file.npz"),
@@ -122,6 +127,8 @@ def test_what_keras_takes_is_described(keras: Found) -> None:
     assert keras["good"]["outputs"] == ["score:float32:[None, 2]"]
     assert keras["subclassed"]["outputs"] == ["score:float32:[None, 2]"]
     assert "outputs" in keras["code_allowed"]
+    assert "outputs" in keras["code_allowed_h5"]
+    assert keras["older"]["outputs"] == keras["good"]["outputs"]
     assert keras["one_signature"]["signature"] == "twice"
     assert keras["named_signature"]["outputs"] == ["t:string:[None]"]
 
