@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 
-from serveoff import storage
-from serveoff.errors import InputError
+from serveoff import artifacts, storage
+from serveoff.errors import InputError, ServeoffError
 from serveoff.plugins import Artifact
 
 _HANDLER = Path(__file__).with_name("torchserve_handler.py")
@@ -55,3 +56,14 @@ def write(artifact: Artifact, path: Path) -> None:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, indent=2).encode()
+
+
+def main() -> None:
+    """`python -P -m serveoff.child serving.torchserve_archive ARTIFACT_DIRECTORY ARCHIVE`: in an init container, say."""
+    directory, archive = map(Path, sys.argv[1:])
+    try:
+        artifact = artifacts.read(directory)
+        artifacts.verify(artifact)
+        write(artifact, archive)
+    except ServeoffError as error:
+        sys.exit(f"error: {error}")

@@ -33,7 +33,9 @@ Frameworks = Annotated[list[str] | None, typer.Option("--framework", help="Only 
 Formats = Annotated[list[str] | None, typer.Option("--format", help="Only this format; all: every one there is (repeatable).")]
 Precisions = Annotated[list[str] | None, typer.Option("--precision", help="Only this precision; all: every one there is (repeatable).")]
 Servers = Annotated[list[str] | None, typer.Option("--server", help="Only this server (repeatable).")]
-Launchers = Annotated[list[str] | None, typer.Option("--launcher", help="Only this launcher: process, container, attached (repeatable).")]
+Launchers = Annotated[
+    list[str] | None, typer.Option("--launcher", help="Only this launcher: process, container, kubernetes, attached (repeatable).")
+]
 Protocols = Annotated[list[str] | None, typer.Option("--protocol", help="Only this protocol: rest, grpc, or a full name (repeatable).")]
 
 Inputs = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from serveoff import process
 from serveoff.errors import InputError, MissingToolError
 from serveoff.plugins import Artifact
 from serveoff.registry import SERVERS
@@ -33,6 +35,19 @@ def test_the_same_artifact_gives_the_same_bytes(make_artifact: MakeArtifact, tmp
         os.utime(file, (1, 1))
     torchserve_archive.write(artifact, tmp_path / "b.mar")
     assert digest(tmp_path / "a.mar") == digest(tmp_path / "b.mar")
+
+
+def test_it_is_made_by_a_command_too(make_artifact: MakeArtifact, tmp_path: Path) -> None:
+    artifact, command = make_artifact("double"), process.python("serving.torchserve_archive")
+    torchserve_archive.write(artifact, tmp_path / "a.mar")
+    done = subprocess.run([*command, str(artifact.directory), str(tmp_path / "b.mar")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "a.mar").read_bytes() == (tmp_path / "b.mar").read_bytes()
+    (artifact.version_dir / artifact.manifest.serve_file).write_text("another")
+    done = subprocess.run([*command, str(artifact.directory), str(tmp_path / "c.mar")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert not (tmp_path / "c.mar").exists()
 
 
 def test_it_holds_the_model_the_handler_and_the_names(make_artifact: MakeArtifact, tmp_path: Path) -> None:
