@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-import gevent.socket
-
 from serveoff.contract import Endpoint
 
 from ..handover import Payloads
 from .calls import CallError
 from .http2 import Connection, GoneError, Headers, Http2Error, StreamResetError, header_block
-from .sockets import CHUNK_BYTES, BrokenReplyError, SocketClient
+from .sockets import BrokenReplyError, Line, SocketClient
 
 STATUSES = (
     *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED"),
@@ -45,15 +43,15 @@ class GrpcClient(SocketClient):
         self._known_blocks: dict[bytes, Headers] = {}
         self._http2 = Connection(self._known_blocks)
 
-    def _connect(self) -> gevent.socket.socket:
+    def _connect(self) -> Line:
         self._http2 = Connection(self._known_blocks)
         return super()._connect()
 
-    def _exchange(self, sock: gevent.socket.socket, payload: int) -> bytes:
+    def _exchange(self, line: Line, payload: int) -> bytes:
         message = self._messages[payload]
         try:
             try:
-                self._transfer(sock, message)
+                self._transfer(line, message)
             except GoneError as gone:
                 if not gone.in_order:
                     raise
@@ -69,15 +67,15 @@ class GrpcClient(SocketClient):
             self.close()
         return _message(self._http2.headers, self._http2.parts)
 
-    def _transfer(self, sock: gevent.socket.socket, message: bytes) -> None:
+    def _transfer(self, line: Line, message: bytes) -> None:
         http2 = self._http2
         http2.open(self._head)
         sent = http2.send(message, 0)
         while not http2.complete:
             if http2.out:
                 out, http2.out = http2.out, b""
-                sock.sendall(out)
-            data = sock.recv(CHUNK_BYTES)
+                line.send(out)
+            data = line.receive()
             if not data:
                 raise self._ended(begun=http2.begun)
             http2.receive(data)

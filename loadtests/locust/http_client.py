@@ -5,14 +5,13 @@ Nothing is sent twice and no redirect is followed: what the server does to the f
 
 from __future__ import annotations
 
-import gevent.socket
 import httptools
 
 from serveoff.contract import Endpoint
 
 from ..handover import Payloads
 from .calls import CallError
-from .sockets import CHUNK_BYTES, BrokenReplyError, SocketClient
+from .sockets import BrokenReplyError, Line, SocketClient
 
 _TEXT_CHARACTERS = 300
 
@@ -24,9 +23,9 @@ class HttpClient(SocketClient):
         self._parser = httptools.HttpResponseParser(self)
         self._reset()
 
-    def _exchange(self, sock: gevent.socket.socket, payload: int) -> bytes:
-        sock.sendall(self._requests[payload])
-        status, body = self._receive(sock)
+    def _exchange(self, line: Line, payload: int) -> bytes:
+        line.send(self._requests[payload])
+        status, body = self._receive(line)
         if status != 200:
             raise CallError(f"http-{status}", body[:_TEXT_CHARACTERS].decode(errors="replace").strip())
         return body
@@ -53,14 +52,14 @@ class HttpClient(SocketClient):
         self._replies = 0
         self._keep_alive = False
 
-    def _connect(self) -> gevent.socket.socket:
+    def _connect(self) -> Line:
         self._parser = httptools.HttpResponseParser(self)
         return super()._connect()
 
-    def _receive(self, sock: gevent.socket.socket) -> tuple[int, bytes]:
+    def _receive(self, line: Line) -> tuple[int, bytes]:
         self._reset()
         while not self._replies:
-            data = sock.recv(CHUNK_BYTES)
+            data = line.receive()
             if not data:
                 self._end()
                 break
