@@ -8,6 +8,7 @@ from serveoff.results import WRONG_ANSWER
 from . import wording
 from .bootstrap import CAPACITY, METRICS, Range
 from .percentiles import P50, P90, P99, P999, Estimate, minimum_samples
+from .recovery import recovery
 from .rounds import FEWEST, Pooled
 from .rows import Group, Row
 from .table import Column, Line, Notes, Table, Value, columns, line, number
@@ -191,7 +192,8 @@ def artifact_parity(manifest: Manifest, subject: str, notes: Notes) -> Value:
 
 def _verdict(row: Row, notes: Notes) -> Value:
     if row.verdict == "VALID":
-        return Value("VALID", mark="good")
+        found = recovery(row.cell)
+        return Value(f"VALID {notes.refer(f'{row.label}: {found}.')}" if found else "VALID", mark="good")
     reasons = "; ".join(wording.clean(reason) for reason in row.reasons)
     return Value(f"INVALID {notes.refer(f'{row.label}: INVALID: {reasons}.')}", mark="bad")
 

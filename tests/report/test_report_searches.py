@@ -74,6 +74,18 @@ def test_a_sweep_is_a_curve_of_its_steps_and_claims_nothing(make: Any) -> None:
     assert curve["y"] == sorted(curve["y"])
 
 
+def test_a_sweeps_way_back_is_told(make: Any) -> None:
+    (group,) = groups(make.run([searched(make, "triton", SWEEP, [50, 100, 200, 50])]))
+    table = measured(group)
+    assert table.lines[0].values[-1].text == "VALID [1]"
+    assert table.notes == (
+        "onnx on triton over tfs_grpc: after saturation, again at poisson, 50/s: p50 5.003 ms, p99 5.003 ms; "
+        "before: p50 5.003 ms, p99 5.003 ms.",
+    )
+    (stopped,) = groups(make.run([searched(make, "triton", SWEEP, [50, 100])]))
+    assert measured(stopped).lines[0].values[-1].text == "VALID"
+
+
 def test_capacities_that_agree_exactly_still_need_a_difference_beyond_the_search(make: Any) -> None:
     def row(server: str, rate: float) -> Any:
         return groups(make.run([searched(make, server, CAPACITY, [rate], r) for r in range(1, 6)], rounds=5))[0]
