@@ -14,10 +14,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
-from serveoff import storage
-from serveoff.registry import CODE_ROOT
+from loadtests import candidates, cgroup
+from loadtests.turns import Turns
+from serveoff import affinity, storage
+from serveoff.console import Console
+from serveoff.contract import Target
+from serveoff.registry import CODE_ROOT, LAUNCHERS
 from serveoff.results import RunResult
 from serveoff.workspace import Workspace
 
@@ -61,7 +66,8 @@ def test_every_server_is_served_and_loaded_in_containers(workspace: Workspace, i
     assert served.returncode == 0, served.stdout + served.stderr
     loaded = serveoff(workspace, images, "loadtest", *SHORT)
     assert loaded.returncode == 0, loaded.stdout + loaded.stderr
-    cells = run_of(workspace, loaded.stderr).cells
+    result = run_of(workspace, loaded.stderr)
+    cells = result.cells
     servers = {(cell.target.server, cell.manifest.format) for cell in cells}
     assert servers == {
         *(("embedded", name) for name in ("onnx", "savedmodel", "tflite", "torchscript")),
@@ -75,6 +81,49 @@ def test_every_server_is_served_and_loaded_in_containers(workspace: Workspace, i
         assert cell.measurement is not None, cell.reasons
         assert cell.measurement.requests > 0
         assert not cell.measurement.errors, (cell.target.id, cell.measurement.error_texts)
+        around = cell.measurement.surroundings
+        assert around is not None
+        assert around.others_awake == {}, "the others were paused"
+        assert around.usage is not None
+        assert around.usage.cpu_s > 0
+        assert around.usage.memory_peak_bytes > 20e6, "no server is that small"
+        if len(affinity.usable()) > 1:
+            assert around.target_cores is not None
+            assert set(around.target_cores).isdisjoint(around.client_cores or ()), result.cpu_sets
+
+
+def test_pausing_and_pinning_and_the_kernels_figures_on_a_real_engine(workspace: Workspace, images: dict[str, str]) -> None:
+    launcher = LAUNCHERS.load("container")
+    first, *others = candidates.running(workspace)
+    core, everywhere = affinity.usable()[0], affinity.usable()
+
+    def states() -> list[str]:
+        return docker("inspect", "--format", "{{.State.Status}}", *(t.container or "" for t in (first, *others))).splitlines()
+
+    with Turns([first, *others], workspace.root, Console(quiet=True)) as turns:
+        turns.give(first)
+        assert states() == ["running", *["paused"] * len(others)]
+        assert [launcher.asleep(target) for target in (first, others[0])] == [False, True]
+        turns.rest()
+        assert set(states()) == {"paused"}
+    assert set(states()) == {"running"}
+    launcher.pin(first, [core])
+    inside = processes_inside(first)
+    assert {affinity.of(pid) for pid in inside} == {frozenset([core])}
+    launcher.pin(first, everywhere)
+    assert {affinity.of(pid) for pid in inside} == {frozenset(everywhere)}
+    group = cgroup.read(inside[0])
+    assert group is not None
+    used = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in inside)
+    assert group.cpu_s >= used - 0.1, "the kernel's sum has all processes, those that ended as well"
+    assert group.memory_peak_bytes is None or group.memory_peak_bytes >= group.memory_bytes > 0
+
+
+def processes_inside(target: Target) -> list[int]:
+    """Without what forwards the engine's ports."""
+    pids = LAUNCHERS.load("container").processes(target)
+    assert pids
+    return [pid for pid in pids if psutil.Process(pid).name() != "docker-proxy"]
 
 
 def test_a_container_killed_under_load_is_a_result(workspace: Workspace, images: dict[str, str]) -> None:

@@ -83,13 +83,27 @@ def test_an_older_kernel_keeps_no_peak(tmp_path: Path) -> None:
     assert found.memory_peak_bytes is None
 
 
+@pytest.mark.parametrize("controllers", ["cpuacct", "cpu,cpuacct"])
+@pytest.mark.parametrize("unified", ["", "0::/docker/0123\n"])
+def test_the_figures_of_version_1(tmp_path: Path, controllers: str, unified: str) -> None:
+    groups, proc = tmp_path / "groups", tmp_path / "proc"
+    (proc / "77").mkdir(parents=True)
+    (proc / "77" / "cgroup").write_text(f"9:name=systemd:/docker/0123\n4:memory:/docker/0123\n2:{controllers}:/docker/0123\n{unified}")
+    for path, text in (("cpuacct/docker/0123/cpuacct.usage", "2500000000"), ("memory/docker/0123/memory.usage_in_bytes", "300000000")):
+        (groups / path).parent.mkdir(parents=True)
+        (groups / path).write_text(f"{text}\n")
+    assert cgroup.read(77, groups, proc) is None, "one file is missing"
+    (groups / "memory/docker/0123/memory.max_usage_in_bytes").write_text("410000000\n")
+    assert cgroup.read(77, groups, proc) == cgroup.Group(cpu_s=2.5, memory_bytes=300_000_000, memory_peak_bytes=410_000_000)
+
+
 def test_a_group_that_does_not_count_is_none(tmp_path: Path) -> None:
     groups, proc = group(tmp_path, cpu_stat=STAT)
     assert cgroup.read(77, groups, proc) is None, "memory is not accounted there"
     (proc / "77" / "cgroup").write_text("0::/\n")
     assert cgroup.read(77, groups, proc) is None, "the root is no container's"
-    (proc / "77" / "cgroup").write_text("4:memory:/docker/0123\n")
-    assert cgroup.read(77, groups, proc) is None, "version 1 only"
+    (proc / "77" / "cgroup").write_text("4:memory:/docker/0123\n2:cpuacct:/\n")
+    assert cgroup.read(77, groups, proc) is None, "version 1, and CPU time is not accounted there"
     assert cgroup.read(78, groups, proc) is None, "it has ended"
 
 
