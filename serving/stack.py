@@ -65,7 +65,7 @@ def variables(workspace: Workspace) -> dict[str, str]:
 
 def prepare(workspace: Workspace) -> None:
     """Write what the servers are given, and the variables. Raises InputError for an artifact that is not there."""
-    threads, user = default_threads(), _user()
+    threads, user = _threads(), _user()
     found = {
         "COMPOSE_PROJECT_NAME": "serveoff",
         "SERVEOFF_WORKSPACE": str(workspace.root),
@@ -75,7 +75,7 @@ def prepare(workspace: Workspace) -> None:
         "SERVEOFF_USER": "{}:{}".format(*user),
     }
     for server in ARTIFACTS:
-        found |= _given(workspace, server, int(os.environ.get("SERVEOFF_THREADS") or threads))
+        found |= _given(workspace, server, threads)
     for folder in (workspace.artifacts, workspace.root / "checkpoints", workspace.runs):
         folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
@@ -100,6 +100,13 @@ def _given(workspace: Workspace, server: str, threads: int) -> dict[str, str]:
     container.write_files(spec, work)
     (mount,) = spec.mounts.values()
     return {f"{variable}_ARTIFACT": wanted, f"{variable}_MODEL": spec.model_name, f"{variable}_MODELS": mount.host_path}
+
+
+def _threads() -> int:
+    told = os.environ.get("SERVEOFF_THREADS", "")
+    if told and not (told.isdecimal() and int(told)):
+        raise UsageError(f"SERVEOFF_THREADS is {told!r}, which is no number of threads", hint="a number from 1 on")
+    return int(told) if told else default_threads()
 
 
 def _file(workspace: Workspace) -> Path:

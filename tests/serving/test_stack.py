@@ -74,6 +74,7 @@ def test_every_container_is_hardened(made: dict[str, str]) -> None:
             assert address == "127.0.0.1", f"{name} publishes {port}"
             assert inside not in MANAGEMENT
         assert re.search(r":\d+\.\d+\.\d+(-cpu)?$|^serveoff/\w+:latest$|:v\d+\.\d+\.\d+$", service["image"]), "pinned, or ours"
+        assert (service.get("pull_policy") == "never") is service["image"].startswith("serveoff/"), name
         if not service["image"].startswith(("serveoff/", "pytorch/")):  # those have a user of their own
             assert not service["user"].startswith(("0", "root")), name
 
