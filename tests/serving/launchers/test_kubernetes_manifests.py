@@ -237,6 +237,14 @@ def test_servers_are_reached_by_load_and_by_prometheus_only() -> None:
         assert "egress" not in one["spec"], "a server calls nobody"
 
 
+def test_the_master_is_reached_by_workers_only_and_on_every_port() -> None:
+    """The null server of `loadtests.calibration` listens on a free one; a service with an address of its own would not forward it."""
+    (policy,) = (one for one in kinds(built(RUN), "NetworkPolicy") if one["metadata"]["name"] == "load")
+    assert policy["spec"]["ingress"] == [{"from": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "locust-worker"}}}]}]
+    master = next(one for one in kinds(built(RUN), "Service") if one["metadata"]["name"] == "locust-master")
+    assert master["spec"]["clusterIP"] == "None"
+
+
 def test_the_run_attaches_what_is_served_and_waits_for_all_workers() -> None:
     resources = built(RUN)
     job = kinds(resources, "Job")[0]["spec"]["template"]["spec"]["containers"][0]
@@ -281,6 +289,14 @@ def test_kserve_is_given_fields_that_it_has_and_formats_that_its_runtimes_take()
         assert model["resources"] == means
         runtimes.add(model["runtime"])
     assert runtimes == KSERVE_RUNTIMES.keys()
+
+
+def test_the_overlay_for_a_registry_of_ones_own_is_as_the_docs_say(tmp_path: Path) -> None:
+    (snippet,) = re.findall(r"(?m)^      resources: .*\n(?:      .*\n)+", (CODE_ROOT / "docs" / "kubernetes.md").read_text())
+    (tmp_path / "kustomization.yaml").write_text(snippet.replace("../docker", os.path.relpath(CODE_ROOT / "docker", tmp_path.resolve())))
+    found = [one for _, pod in pods(built(tmp_path)) for one in (*pod["containers"], *pod.get("initContainers", ()))]
+    assert not [one["image"] for one in found if one["image"].startswith("serveoff/")]
+    assert {one["imagePullPolicy"] for one in found} == {"IfNotPresent"}
 
 
 @pytest.mark.parametrize("server", IMAGES)
