@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+MLSERVER := $(VENV)/mlserver
 RUN := $(BIN)/serveoff
 STACK := $(BIN)/python -P -m serveoff.child serving.stack
 WORKERS ?= 2
@@ -13,7 +14,7 @@ MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call op
 PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
 
 # Every target is a command, none is a file: folders are called export/ and loadtests/, too.
-.PHONY: help setup models train tensorboard export serve loadtest report compare ui status stop up load-stack down doctor test test-slow test-containers check format protos clean
+.PHONY: help setup mlserver models train tensorboard export serve loadtest report compare ui status stop up load-stack down doctor test test-slow test-containers check format protos clean
 # `make -j export serve` keeps its order: each command needs what the one before made.
 .NOTPARALLEL:
 
@@ -29,6 +30,13 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch numpy
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[java,dev]'
 	@touch $(STAMP)
+
+mlserver: $(MLSERVER)/.ready ## Make the environment of MLServer (400 MB, a minute, once): then make serve SERVER=mlserver
+
+$(MLSERVER)/.ready: constraints-mlserver.txt | $(STAMP)
+	$(PYTHON) -m venv --clear $(MLSERVER)
+	$(MLSERVER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-mlserver.txt mlserver onnxruntime
+	@touch $@
 
 models: $(STAMP) ## List the models and what can be made of them
 	@$(RUN) models $(ARGS)
@@ -78,7 +86,7 @@ doctor: $(STAMP) ## Say what can run on this machine, and what is missing for th
 test: $(STAMP) ## Run the tests (real frameworks and real servers; minutes)
 	$(BIN)/pytest -m "not slow" $(ARGS)
 
-test-slow: $(STAMP) ## Run the slow suite
+test-slow: $(STAMP) mlserver ## Run the slow suite
 	$(BIN)/pytest -m "slow and not containers" $(ARGS)
 
 test-containers: $(STAMP) ## Build our images and run them on a container engine (starts one where none runs)

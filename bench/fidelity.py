@@ -72,7 +72,7 @@ class Bench:
         run_dir = self._folder / "runs" / str(next(self._numbers))
         directory = run_dir / "cells" / "fidelity"
         written = payloads.write(directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire)
-        one = handover.Payloads(transport=written.transport, path=written.path, headers=written.headers, bodies=written.bodies[:1])
+        one = handover.Payloads(transport=written.transport, path=written.path, headers=written.headers_of(0), bodies=written.bodies[:1])
         handover.pack(directory / payloads.FILE, one)
         plan = make([f"{profile},duration_s={seconds or self._seconds}"], warmup_s=warmup_s, warmup_limit_s=warmup_s)
         checked = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())

@@ -38,12 +38,20 @@ class Payloads(Struct, frozen=True, kw_only=True):
     path: str
     headers: dict[str, str]
     bodies: tuple[bytes, ...]
+    heads: tuple[dict[str, str], ...] = ()
+    """One for each body, where a body has headers of its own beside those of all."""
+
+    def headers_of(self, payload: int) -> dict[str, str]:
+        return self.headers | self.heads[payload] if self.heads else self.headers
 
     def http(self, endpoint: Endpoint) -> list[bytes]:
         """The complete HTTP/1.1 requests."""
-        head = f"POST {self.path} HTTP/1.1\r\nHost: {endpoint.host}:{endpoint.port}\r\n"
-        head += "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-        return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body for body in self.bodies]
+        start = f"POST {self.path} HTTP/1.1\r\nHost: {endpoint.host}:{endpoint.port}\r\n"
+        requests = []
+        for number, body in enumerate(self.bodies):
+            headers = "".join(f"{name}: {value}\r\n" for name, value in self.headers_of(number).items())
+            requests.append(f"{start}{headers}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body)
+        return requests
 
 
 class Desk(Struct, frozen=True, kw_only=True):

@@ -52,6 +52,11 @@ def tfserving(status: str, text: str) -> ErrorClass:
     return by_status(status)
 
 
+def open_inference(status: str, text: str) -> ErrorClass:
+    """Of servers of the Open Inference Protocol: Triton's full queue says so; what is not ready, or a worker that died, is a fault."""
+    return tfserving(status, text)
+
+
 def torchserve(status: str, text: str) -> ErrorClass:
     """Of TorchServe. Over gRPC a full queue and an unknown model are both INTERNAL; what our handler refuses is a 400.
 

@@ -24,7 +24,8 @@ def write(path: Path, artifact: Artifact, endpoint: Endpoint, wire: WireProtocol
     for number in range(_count(known, rows)):
         inputs, _ = known.slice(number * rows, (number + 1) * rows)
         bodies.append(wire.encode(artifact.manifest, endpoint, inputs))
-    payloads = handover.Payloads(transport=wire.transport, path=wire.path(endpoint), headers=dict(wire.headers), bodies=tuple(bodies))
+    heads = tuple(dict(wire.headers(body)) for body in bodies)
+    payloads = handover.Payloads(transport=wire.transport, path=wire.path(endpoint), headers={}, heads=heads, bodies=tuple(bodies))
     handover.pack(path, payloads)
     return payloads
 

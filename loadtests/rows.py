@@ -31,12 +31,12 @@ def rows_json(manifest: Manifest, inputs: Tensors) -> bytes:
     else:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     named = {} if manifest.signature == SIGNATURE else {"signature_name": manifest.signature}
-    return _dumps({**named, "instances": rows}, inputs)
+    return dumps({**named, "instances": rows}, inputs)
 
 
 def rows_from_json(manifest: Manifest, reply: bytes) -> dict[str, Array]:
     """The outputs, [rows, ...], by the manifest's names. Raises ValueError, with the server's own words where the reply is an error."""
-    parsed = _loads(reply)
+    parsed = loads(reply)
     rows = parsed.get("predictions") if isinstance(parsed, dict) else None
     if not isinstance(rows, list):
         raise ValueError(_refusal(parsed))
@@ -85,7 +85,8 @@ def shortest(array: Array) -> Array:
     return np.where(short.astype(np.float32) == array, short, array.astype(np.float64))
 
 
-def _dumps(value: Any, inputs: Tensors) -> bytes:
+def dumps(value: Any, inputs: Tensors) -> bytes:
+    """JSON; NaN and infinity among the inputs, from which `value` was made, as bare words."""
     import numpy as np
     import orjson
 
@@ -94,7 +95,7 @@ def _dumps(value: Any, inputs: Tensors) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()  # NaN and Infinity as bare words, as the servers read them
 
 
-def _loads(reply: bytes) -> Any:
+def loads(reply: bytes) -> Any:
     """Both servers write NaN and Infinity as bare words, which the fast parser refuses."""
     import orjson
 

@@ -44,7 +44,7 @@ def call(wire: WireProtocol, endpoint: Endpoint, body: bytes, timeout_s: float) 
 def _call_http(wire: WireProtocol, endpoint: Endpoint, body: bytes, timeout_s: float) -> bytes:
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
     try:
-        connection.request("POST", wire.path(endpoint), body, dict(wire.headers))
+        connection.request("POST", wire.path(endpoint), body, dict(wire.headers(body)))
         response = connection.getresponse()
         reply = response.read()
     except (OSError, http.client.HTTPException) as error:

@@ -131,7 +131,7 @@ class Metrics:
 
     samples: tuple[tuple[str, Mapping[str, str], float], ...]
 
-    def sum(self, name: str, **labels: str) -> float:
+    def sum(self, name: str, /, **labels: str) -> float:
         """Of all samples of this name that have these labels; 0 without any."""
         return sum(value for known, has, value in self.samples if known == name and labels.items() <= has.items())
 
@@ -154,6 +154,8 @@ class Server(Protocol):
     """A model server. The reasons are sentences for the user: they end up in the report's skipped list."""
 
     formats: tuple[str, ...]
+    default: bool
+    """Whether it serves unless the user asks for something else: the default matrix has five minutes, an image may have gigabytes."""
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         """Why this server cannot run here in this way; None when it can."""
@@ -221,13 +223,14 @@ class Launcher(Protocol):
 class WireProtocol(Protocol):
     """How tensors travel to a server and back. Everything is bytes, so that a load process needs no framework.
 
-    `encoding` is the class within which rows are compared. HTTP: `path(endpoint)` is POSTed with `headers`; gRPC: `path(endpoint)` is the
-    full method name. `decode` raises ValueError with the server's own words when the reply is not an answer.
+    `encoding` is the class within which rows are compared. HTTP: a body is POSTed to `path(endpoint)` with `headers(body)`; gRPC:
+    `path(endpoint)` is the full method name. `decode` raises ValueError with the server's own words when the reply is not an answer.
     """
 
     transport: Literal["http", "grpc"]
     encoding: Literal["json", "binary"]
-    headers: Mapping[str, str]
+
+    def headers(self, body: bytes) -> Mapping[str, str]: ...
 
     def path(self, endpoint: Endpoint) -> str: ...
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 from serveoff.contract import Framework, Manifest
 from serveoff.errors import UsageError
-from serveoff.plugins import Source
+from serveoff.plugins import Server, Source
 from serveoff.registry import FORMATS, LAUNCHERS, MODELS, PROTOCOLS, SERVERS, suggestion
 
 ALL = "all"
@@ -70,6 +70,10 @@ class Selection:
 
     def wants_server(self, name: str) -> bool:
         return _wanted(self.servers, name)
+
+    def wants_serving(self, name: str, server: Server) -> bool:
+        """Whether it is started: without a filter only the default servers."""
+        return self.wants_server(name) and (server.default or bool(self.servers))
 
     def wants_launcher(self, name: str) -> bool:
         return _wanted(self.launchers, name)

@@ -37,8 +37,10 @@ def matrix(selection: Selection, artifacts: Sequence[Artifact]) -> tuple[list[Wa
     wanted: list[Wanted] = []
     skips: list[Skip] = []
     ways = _Ways(selection)
-    for name in filter(selection.wants_server, SERVERS.names):
+    for name in SERVERS.names:
         server = SERVERS.load(name)
+        if not selection.wants_serving(name, server):
+            continue
         served = [a for a in artifacts if a.manifest.format in server.formats]
         # What nobody asked for by name is no gap: the README's matrix says which server serves which format.
         for other in (a for a in artifacts if selection.servers and a not in served):
@@ -61,7 +63,7 @@ def covered(skip: Skip, selection: Selection, artifacts: Sequence[Artifact], ser
         about = artifact_id not in servable or artifact_id in {artifact.manifest.id for artifact in artifacts}
     else:
         about = any(artifact.manifest.format in SERVERS.load(name).formats for artifact in artifacts)
-    return about and selection.wants_server(name) and (not launcher or selection.wants_launcher(launcher))
+    return about and selection.wants_serving(name, SERVERS.load(name)) and (not launcher or selection.wants_launcher(launcher))
 
 
 @dataclass(slots=True)

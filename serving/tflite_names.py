@@ -1,4 +1,4 @@
-"""Gives a TFLite file its tensor names in the place where TF Serving looks for them.
+"""Gives a TFLite file its tensor names in the place where TF Serving looks for them, and tells OpenVINO what they are.
 
 TF Serving ignores the signatures that converters write. It reads a metadata buffer called `signature_defs_metadata`, a FlexBuffer map of
 signature name -> serialized SignatureDef (tflite_session.cc, signature_def_util.cc); without it clients must use the file's internal tensor
@@ -52,6 +52,20 @@ def with_names(content: bytes) -> bytes:
     builder = flatbuffers.Builder(len(content) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def internal(content: bytes, signature: str) -> dict[str, dict[str, str]]:
+    """`inputs` and `outputs` of a signature: the file's internal tensor name -> the signature's. Empty without such a signature."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    names: dict[str, dict[str, str]] = {"inputs": {}, "outputs": {}}
+    for found in model.signatureDefs or []:
+        if found.signatureKey.decode() == signature:
+            tensors = model.subgraphs[found.subgraphIndex].tensors
+            for role, entries in (("inputs", found.inputs), ("outputs", found.outputs)):
+                names[role] = {tensors[entry.tensorIndex].name.decode(): entry.name.decode() for entry in entries}
+    return names
 
 
 def _definition(signature: Any, tensors: Any, types: dict[int, str]) -> bytes:

@@ -17,7 +17,7 @@ _TEXT_CHARACTERS = 300
 
 class FastHttpClient:
     def __init__(self, endpoint: Endpoint, payloads: Payloads, timeout_s: float) -> None:
-        self._bodies, self._path, self._headers = payloads.bodies, payloads.path, payloads.headers
+        self._payloads = payloads
         self._timeout_s = timeout_s
         self._session = FastHttpSession(
             f"http://{endpoint.host}:{endpoint.port}",
@@ -30,8 +30,9 @@ class FastHttpClient:
         )
 
     def call(self, payload: int) -> bytes:
-        body: Any = self._bodies[payload]
-        reply: Any = self._session.post(self._path, data=body, headers=self._headers, allow_redirects=False)
+        body: Any = self._payloads.bodies[payload]
+        headers = self._payloads.headers_of(payload)
+        reply: Any = self._session.post(self._payloads.path, data=body, headers=headers, allow_redirects=False)
         error = getattr(reply, "error", None)
         if reply.status_code == 200 and error is None:
             return reply.content or b""

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class TfsGrpc:
     transport: Literal["http", "grpc"] = "grpc"
     encoding: Literal["json", "binary"] = "binary"
-    headers: Mapping[str, str] = {}
+
+    def headers(self, body: bytes) -> Mapping[str, str]:
+        return {}
 
     def path(self, endpoint: Endpoint) -> str:
         return "/tensorflow.serving.PredictionService/Predict"

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class TfsRest:
     transport: Literal["http", "grpc"] = "http"
     encoding: Literal["json", "binary"] = "json"
-    headers: Mapping[str, str] = {"Content-Type": "application/json"}
+
+    def headers(self, body: bytes) -> Mapping[str, str]:
+        return {"Content-Type": "application/json"}
 
     def path(self, endpoint: Endpoint) -> str:
         return f"/v1/models/{endpoint.model_name}:predict"

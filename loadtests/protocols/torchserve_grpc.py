@@ -21,7 +21,9 @@ _NPY = b"\x93NUMPY"
 class TorchServeGrpc:
     transport: Literal["http", "grpc"] = "grpc"
     encoding: Literal["json", "binary"] = "binary"
-    headers: Mapping[str, str] = {}
+
+    def headers(self, body: bytes) -> Mapping[str, str]:
+        return {}
 
     def path(self, endpoint: Endpoint) -> str:
         return "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"

@@ -17,7 +17,9 @@ from ..rows import rows_from_json, rows_json
 class TorchServeRest:
     transport: Literal["http", "grpc"] = "http"
     encoding: Literal["json", "binary"] = "json"
-    headers: Mapping[str, str] = {"Content-Type": "application/json"}
+
+    def headers(self, body: bytes) -> Mapping[str, str]:
+        return {"Content-Type": "application/json"}
 
     def path(self, endpoint: Endpoint) -> str:
         return f"/predictions/{quote(endpoint.model_name, safe='')}"

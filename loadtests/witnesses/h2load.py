@@ -53,7 +53,7 @@ def load(payloads: Payloads, endpoint: Endpoint, rate: float, connections: int, 
     url = f"http://{endpoint.host}:{endpoint.port}{payloads.path}"
     command = [require(H2load.program, H2load.install), "--h1", "-t1", f"-c{connections}", "-m1", f"-n{total}"]
     command += [f"--rps={rate / connections:g}", "-r1", f"--rate-period={step_ms}ms", f"-d{body}"]
-    command += [f"-H{name.lower()}: {value}" for name, value in payloads.headers.items()]
+    command += [f"-H{name.lower()}: {value}" for name, value in payloads.headers_of(0).items()]
     run([*command, f"--log-file={log}", url], seconds + 2 * started_s + _SPARE_S)
     lines = [line.split("\t") for line in log.read_text().splitlines()]
     bad = sum(line[1] != "200" for line in lines)

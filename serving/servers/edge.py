@@ -12,6 +12,7 @@ from . import _model_server, _own_image
 
 class Edge:
     formats: tuple[str, ...] = ("tflite",)
+    default = True
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         if kind == "host":

@@ -21,6 +21,7 @@ _NEEDS = ("grpcio", "orjson", "uvicorn", "uvloop")
 
 class Embedded:
     formats: tuple[str, ...] = ("aotinductor", "onnx", "pt2", "savedmodel", "tflite", "torchscript")
+    default = True
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         if kind == "image":

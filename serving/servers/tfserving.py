@@ -27,6 +27,7 @@ IMAGE_VARIABLE = "SERVEOFF_TFSERVING_IMAGE"
 
 class TfServing:
     formats: tuple[str, ...] = ("savedmodel", "tflite")
+    default = True
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         if kind == "image":

@@ -50,6 +50,7 @@ _LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
 
 class TorchServe:
     formats: tuple[str, ...] = ("aotinductor", "onnx", "pt2", "torchscript")
+    default = True
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         if kind == "image":

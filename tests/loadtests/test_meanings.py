@@ -48,6 +48,22 @@ def test_a_server_that_is_not_there_is_unavailable_in_grpc(protocol: str, text: 
 @pytest.mark.parametrize(
     ("protocol", "kind", "text", "meaning"),
     [
+        (
+            "oip_rest",
+            "http-400",
+            "{\"error\":\"unexpected shape for input 'x' for model 'm'. Expected [-1,8], got [2,9]. \"}",
+            "client's fault",
+        ),
+        ("oip_rest", "http-404", '{"error":"Request for unknown model: \'m\' is not found"}', "client's fault"),
+        ("oip_binary_rest", "http-422", '{"detail": [{"type": "missing"}]}', "client's fault"),
+        ("oip_rest", "http-500", '{"error": "Worker process stopped unexpectedly with exit code -9."}', "server fault"),
+        ("oip_rest", "http-503", '{"error": "Exceeds maximum queue size"}', "overload"),
+        ("oip_grpc", "grpc-INVALID_ARGUMENT", "[request id: <id_unknown>] unexpected shape for input 'x'", "client's fault"),
+        ("oip_grpc", "grpc-NOT_FOUND", "Request for unknown model: 'm' is not found", "client's fault"),
+        ("oip_grpc", "grpc-UNAVAILABLE", "Exceeds maximum queue size", "overload"),
+        ("oip_grpc", "grpc-UNAVAILABLE", "Request for unknown model: 'm' has no available versions", "server fault"),
+        ("oip_grpc", "grpc-RESOURCE_EXHAUSTED", "Received message larger than max (5 vs. 4)", "client's fault"),
+        ("oip_grpc", "grpc-INTERNAL", "Worker process stopped unexpectedly", "server fault"),
         ("tfs_rest", "http-400", "{\"error\": \"Missing 'inputs' or 'instances' key\"}", "client's fault"),
         ("tfs_rest", "http-404", '{"error": "Servable not found for request: Latest(m)"}', "client's fault"),
         ("tfs_rest", "http-413", "", "client's fault"),

@@ -68,7 +68,7 @@ def reply(*outputs: np.ndarray) -> bytes:
 def test_rest_posts_rows_to_the_model_of_the_endpoint() -> None:
     assert (REST.transport, REST.encoding) == ("http", "json")
     assert REST.path(DOOR) == "/predictions/pairs"
-    assert REST.headers["Content-Type"] == "application/json"
+    assert REST.headers(b"{}")["Content-Type"] == "application/json"
     assert json.loads(REST.encode(PAIRS, DOOR, INPUTS)) == {"instances": [{"left": [1.5, 0], "right": 3}]}
     answer = REST.decode(PAIRS, b'{"predictions": [{"scaled": [1, 2], "total": 7}]}')
     assert answer["scaled"].dtype == np.float32

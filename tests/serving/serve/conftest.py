@@ -21,7 +21,9 @@ from serving import matrix, places, serve
 class TinyRest:
     transport = "http"
     encoding = "json"
-    headers: dict[str, str] = {}  # noqa: RUF012 - as the contract has it
+
+    def headers(self, body: bytes) -> dict[str, str]:
+        return {}
 
     def path(self, endpoint: Endpoint) -> str:
         return "/"
@@ -42,6 +44,7 @@ class TinyServer:
 
     spec: Callable[..., LaunchSpec]
     formats: tuple[str, ...] = ("tiny",)
+    default: bool = True
     behaviours: dict[str, str] = field(default_factory=dict)
     missing: dict[LauncherKind, str] = field(default_factory=lambda: {"image": "tiny has no image"})
     timeout_s: float = 60

@@ -20,6 +20,7 @@ class Server:
     formats: tuple[str, ...]
     host: str | None = None
     image: str | None = None
+    default: bool = True
 
     def unavailable(self, kind: LauncherKind) -> str | None:
         return self.host if kind == "host" else self.image
@@ -108,6 +109,17 @@ def test_formats_that_a_server_does_not_serve_are_skips_of_their_own(
     assert wanted == []
     assert skips == [("a.pytorch.tiny.float32@two", "two does not serve tiny, only other")]
     assert plan(monkeypatch, servers, [artifact])[1] == [], "nobody asked for it by name"
+
+
+def test_what_is_no_default_serves_where_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, ways: dict[str, Launcher], make_artifact: MakeArtifact
+) -> None:
+    servers = {"one": Server(("tiny",)), "two": Server(("tiny",), default=False, host="not here", image="no image")}
+    artifact = make_artifact("a")
+    assert plan(monkeypatch, servers, [artifact]) == (["one.process"], [])
+    assert plan(monkeypatch, servers, [artifact], servers=("two",)) == ([], [("two", "process: not here; container: no image")])
+    assert plan(monkeypatch, servers, [artifact], servers=("all",))[0] == ["one.process"]
+    assert not matrix.covered(Skip(stage="serve", what="two", reason=""), Selection(), [artifact], {artifact.manifest.id})
 
 
 @pytest.mark.parametrize(
