@@ -24,7 +24,7 @@ from serving.launchers import _kubectl, _overlay, kubernetes
 
 LAUNCHER = LAUNCHERS.load("kubernetes")
 
-_KUBECTL = f"""#!{sys.executable}
+_KUBECTL = f"""#!{sys.executable} -IS
 import json, pathlib, sys, time
 here = pathlib.Path(__file__).parent
 told = sys.argv[1:]
