@@ -58,3 +58,11 @@ def test_clean_deletes_its_own_venv_and_the_workspace_in_use(checkout: Path, var
     assert make(checkout, "clean", VENV="my venv", **variables) == ["start stop", "end stop"]
     left = {name for name in ("workspace", "my results", "my venv", ".venv") if (checkout / name).exists()}
     assert left == {"workspace", "my results", "my venv"} - {gone}
+
+
+def test_the_slow_suite_makes_mlservers_environment_first(checkout: Path) -> None:
+    shutil.copy(CODE_ROOT / "constraints-mlserver.txt", checkout)
+    done = subprocess.run(["make", "--dry-run", "test-slow"], cwd=checkout, capture_output=True, text=True, check=True)
+    install, _, suite = done.stdout.strip().splitlines()[-3:]
+    assert install.endswith("--constraint constraints-mlserver.txt mlserver onnxruntime")
+    assert "pytest" in suite
