@@ -6,14 +6,18 @@ The worker records the code that it loaded and the checkpoint's files, by conten
 from __future__ import annotations
 
 import platform
+import shutil
+import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
+
+import msgspec
 
 from serveoff import artifacts, own_models, storage
 from serveoff.contract import Struct
 from serveoff.errors import InputError
 from serveoff.host import installed
+from serveoff.plugins import Source
 from serveoff.registry import CODE_ROOT, module_name
 
 FILE = "made_from.json"
@@ -29,9 +33,11 @@ class MadeFrom(Struct, frozen=True, kw_only=True):
     checkpoint: dict[str, str]
     python: str
     packages: dict[str, str | None]
+    programs: dict[str, str] = msgspec.field(default_factory=dict)
+    """What each program that was needed says of its version."""
 
 
-def record(directory: Path, checkpoint: Path, framework: str, packages: Iterable[str]) -> None:
+def record(directory: Path, checkpoint: Path, framework: str, source: Source) -> None:
     """Write down what this process has loaded of ours, and what it was given."""
     files = {getattr(module, "__file__", None) for name, module in sys.modules.items() if name.partition(".")[0] in _OURS}
     loaded = sorted(Path(file) for file in files if file)
@@ -39,7 +45,8 @@ def record(directory: Path, checkpoint: Path, framework: str, packages: Iterable
         code={str(path.relative_to(CODE_ROOT)): artifacts.digest(path) for path in loaded if path.is_relative_to(CODE_ROOT)},
         checkpoint={str(path.relative_to(checkpoint)): artifacts.digest(path) for path in _given(checkpoint, framework)},
         python=platform.python_version(),
-        packages={name: installed(name) for name in sorted({*packages, "numpy"})},
+        packages={name: installed(name) for name in sorted({*source.requires, "numpy"})},
+        programs={name: _version(name) for name in source.programs},
     )
     storage.write(directory / FILE, made_from)
 
@@ -61,7 +68,17 @@ def change(directory: Path, checkpoint: Path, framework: str) -> str:
         now = platform.python_version() if name == "Python" else installed(name)
         if now != version:
             return f"{name} was {version}, and is {now}"
+    for name, said in made_from.programs.items():
+        if (now := _version(name)) != said:
+            return f"{name} was {said!r}, and is {now!r}"
     return ""
+
+
+def _version(program: str) -> str:
+    """The first line of what `--version` prints; empty where it is not there."""
+    if shutil.which(program) is None:
+        return ""
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
 
 
 def _given(checkpoint: Path, framework: str) -> list[Path]:

@@ -99,7 +99,7 @@ def export(args: argparse.Namespace) -> str:
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         host=host.facts(),
     )
-    unchanged.record(args.out, args.checkpoint, args.framework, source.requires)
+    unchanged.record(args.out, args.checkpoint, args.framework, source)
     _write_script(args.out / "command.sh", args)
     if parity.passed:
         storage.write(args.out / artifacts.MANIFEST, manifest)

@@ -45,12 +45,15 @@ def metric_gate(labels: Array, source: Array, artifact: Array) -> MetricGate:
 
 
 def decisions(reference: Array, answer: Array) -> Array:
-    """Whether each row (and step) decides alike (bool): its largest value is at the same place.
+    """Whether each row (and step) decides alike (bool): its largest value is at the same place; whole numbers are decisions themselves.
 
     Where there is one value a row and so nothing to choose, it is alike within a tenth of the range of the reference's values.
     """
     import numpy as np
 
+    if not np.issubdtype(reference.dtype, np.floating):
+        equal: Array = reference == answer
+        return equal
     if reference.ndim > 1 and reference.shape[-1] > 1:
         same: Array = reference.argmax(axis=-1) == answer.argmax(axis=-1)
         return same
@@ -87,7 +90,8 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
     finite = np.isfinite(reference)
     wanted, got = (np.where(finite, values, 0).astype(np.float64) for values in (reference, answer))
     difference = np.abs(got - wanted)
-    alike = decisions(wanted, got) if reference.size else np.ones(0, bool)
+    chosen = (wanted, got) if np.issubdtype(reference.dtype, np.floating) else (reference, answer)
+    alike = decisions(*chosen) if reference.size else np.ones(0, bool)
     reason = _disagreement(alike, tolerance.minimum_top1) if tolerance.minimum_top1 is not None else _excess(difference, wanted, tolerance)
     near = nearest(wanted, got) if tolerance.minimum_nearest is not None and batch and reference.ndim else None
     if reason and near is not None and tolerance.minimum_nearest is not None:

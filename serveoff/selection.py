@@ -64,8 +64,8 @@ class Selection:
         return _wanted(self.precisions, name)
 
     def wants_export(self, source: Source, precision: str) -> bool:
-        """Whether an export is made: without a filter only the default formats, in float32."""
-        asked_for = (source.default or self.formats) and (precision == FLOAT32 or self.precisions)
+        """Whether an export is made: without a filter only the default formats, in float32; all formats come in all precisions."""
+        asked_for = (source.default or self.formats) and (precision == FLOAT32 or self.precisions or ALL in self.formats)
         return bool(asked_for) and self.wants_precision(precision)
 
     def wants_server(self, name: str) -> bool:

@@ -112,6 +112,11 @@ def test_an_answer_that_is_nearest_to_its_own_row_is_enough_where_it_is_asked_fo
     assert (check.passed, check.nearest) == (False, 1 / 24)
 
 
+def test_whole_numbers_are_decisions_themselves() -> None:
+    words = np.array([[5, 7, 9], [1, 2, 3]])
+    assert parity.decisions(words, np.array([[5, 8, 9], [1, 2, 4]])).tolist() == [[True, False, True], [True, True, False]]
+
+
 def test_one_value_a_row_decides_alike_within_a_tenth_of_the_range() -> None:
     wanted = np.linspace(0, 1, 11, dtype=np.float64)[:, None]
     assert parity.decisions(wanted, wanted + 0.09).all()

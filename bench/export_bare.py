@@ -1,0 +1,31 @@
+"""`python -m bench.export_bare MODEL FRAMEWORK FORMAT PRECISION CHECKPOINT DIRECTORY`: a converter's call, and nothing around it.
+
+Builds the model with its weights, converts it, and prints the peak of its own memory in bytes. No hash, no comparison, no manifest.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+from typing import cast
+
+from serveoff import reference
+from serveoff.contract import Framework
+from serveoff.plugins import ExportJob
+from serveoff.registry import FORMATS, MODELS, load_module
+
+
+def main() -> None:
+    name, framework, kind, precision, checkpoint, directory = sys.argv[1:]
+    spec, source = MODELS.load(name), FORMATS.load(kind).sources[cast("Framework", framework)]
+    model = load_module(f"models.frameworks.{framework}").build(
+        spec, load_module("models.weights").load(Path(checkpoint) / "weights.safetensors")
+    )
+    samples = reference.load(Path(checkpoint) / f"reference-{framework}" / "samples.npz").inputs
+    source.export(ExportJob(spec, cast("Framework", framework), model, precision, Path(directory), samples))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+if __name__ == "__main__":
+    main()
