@@ -224,8 +224,9 @@ def _ended(process: psutil.Process) -> bool:
     return True
 
 
-def owned(workspace: Path) -> list[psutil.Process]:
-    """Every process that carries this workspace's mark, ourselves and our ancestors excepted."""
+def owned(workspace: Path, marks: Mapping[str, str] | None = None) -> list[psutil.Process]:
+    """Every process that carries this workspace's mark, and `marks`, in its environment; ourselves and our ancestors excepted."""
+    wanted = {OWNER: str(workspace), **(marks or {})}
     me = psutil.Process()
     excepted = {me.pid, *(p.pid for p in me.parents())}
     found, asked = list[psutil.Process](), [process for process in psutil.process_iter() if process.pid not in excepted]
@@ -236,10 +237,10 @@ def owned(workspace: Path) -> list[psutil.Process]:
         blank = []
         for process in asked:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                marks = process.environ()
-                if marks.get(OWNER) == str(workspace):
+                carried = process.environ()
+                if wanted.items() <= carried.items():
                     found.append(process)
-                elif not marks and process.ppid() not in _NOBODYS_CHILDREN:
+                elif not carried and process.ppid() not in _NOBODYS_CHILDREN:
                     blank.append(process)
         asked = blank
     return found

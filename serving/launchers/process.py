@@ -84,7 +84,7 @@ class ProcessLauncher:
         self.resume(target)  # a paused process does not hear the polite signal
         if target.pid is not None:
             process.end_tree(target.pid, target.pid_started_at)
-        process.end_all(_marked(target, work))  # what had left the tree, or was started while it ended
+        process.end_all(process.owned(work.parent.parent, {TARGET: target.id}))  # what had left the tree, or was started while it ended
         _scratch.remove(work)
 
     def pause(self, target: Target) -> None:
@@ -132,7 +132,7 @@ class ProcessLauncher:
 
 def _tree(target: Target) -> list[psutil.Process]:
     """The target's process, its descendants, and whatever left that tree."""
-    found = {one.pid: one for one in _marked(target, Path(target.log).parent)}
+    found = {one.pid: one for one in process.owned(Path(target.log).parent.parent.parent, {TARGET: target.id})}
     root = process.find(target.pid, target.pid_started_at) if target.pid is not None else None
     if root is not None:
         with contextlib.suppress(psutil.Error):
@@ -164,15 +164,6 @@ def _command(spec: LaunchSpec, slots: _slots.Slots) -> tuple[str, ...]:
     if spec.binary is not None:
         return (spec.binary, *argv)
     raise ServeoffError(f"the launch spec of {spec.server} for {spec.artifact_id} names nothing that runs on this host")
-
-
-def _marked(target: Target, work: Path) -> list[psutil.Process]:
-    found = []
-    for running in process.owned(work.parent.parent):
-        with contextlib.suppress(psutil.Error):
-            if running.environ().get(TARGET) == target.id:
-                found.append(running)
-    return found
 
 
 def _describe(running: psutil.Process) -> str:
