@@ -36,8 +36,8 @@ from loadtests.handover import NullJob, NullService, Payloads
 from loadtests.plan import make
 from serveoff import process, storage
 from serveoff.console import Console
-from serveoff.contract import Endpoint, Target
 from serveoff.errors import MissingToolError, ServeoffError
+from serveoff.launch import Endpoint, Target
 from serveoff.results import CellJob
 from serveoff.wire import tensors, tfs_pb2
 

@@ -38,8 +38,9 @@ from loadtests.witnesses import Seen
 from report.percentiles import P50, P99, decode, estimate
 from serveoff import artifacts, storage
 from serveoff.console import Console
-from serveoff.contract import Parity, Target
+from serveoff.contract import Parity
 from serveoff.errors import ServeoffError, UsageError
+from serveoff.launch import Target
 from serveoff.registry import PROTOCOLS
 from serveoff.workspace import Workspace
 

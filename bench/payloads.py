@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from serveoff import artifacts, reference, storage
-from serveoff.contract import SIGNATURE, Endpoint
+from serveoff.contract import SIGNATURE
 from serveoff.errors import GateError, InputError
+from serveoff.launch import Endpoint
 from serveoff.plugins import Artifact, Tensors
 from serveoff.registry import PROTOCOLS
 from serveoff.wire import tensors, tfs_pb2

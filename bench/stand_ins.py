@@ -13,7 +13,8 @@ import psutil
 
 from bench import fixed_server
 from serveoff import host, process, reference, storage
-from serveoff.contract import Endpoint, Manifest, Parity, ParityCheck, Target, TensorSpec, Tolerance
+from serveoff.contract import Manifest, Parity, ParityCheck, TensorSpec, Tolerance
+from serveoff.launch import Endpoint, Target
 from serveoff.workspace import Workspace
 
 ARTIFACT = "sums.pytorch.onnx.float32"

@@ -13,7 +13,7 @@ from loadtests.handover import Payloads
 from loadtests.witnesses import Seen, run
 from loadtests.witnesses import h2load as by_h2load
 from loadtests.witnesses import wrk as by_wrk
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 
 LOCUST_USERS = 8
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}

@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from serveoff import affinity, livecheck, process, storage
-from serveoff.contract import Endpoint, Skip
+from serveoff.contract import Skip
 from serveoff.errors import NotReadyError, ServeoffError
+from serveoff.launch import Endpoint
 from serveoff.results import Calibration, CellJob, ClientCost, LoadPlan, ProfileChoice
 
 from . import handover, payloads, worker_cost

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serveoff import artifacts, storage
-from serveoff.contract import Endpoint, Manifest, Skip, Skips, Target
+from serveoff.contract import Manifest, Skip, Skips
 from serveoff.errors import NotReadyError
+from serveoff.launch import Endpoint, Target
 from serveoff.plugins import Artifact, WireProtocol
 from serveoff.registry import LAUNCHERS, PROTOCOLS
 from serveoff.selection import Selection

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from serveoff import storage
-from serveoff.contract import Parity, Target
+from serveoff.contract import Parity
+from serveoff.launch import Target
 from serveoff.results import WRONG_ANSWER, Cell, CellJob, ClientCost, LoadPlan, Measurement, ProfileChoice
 
 from . import calibration, candidates, crew, handover, measure, merge, payloads, server_side, sleepers, steadiness, validity, watch

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from serveoff import affinity, host
 from serveoff.console import Console
-from serveoff.contract import Target
 from serveoff.errors import ServeoffError, UsageError
+from serveoff.launch import Target
 from serveoff.registry import LAUNCHERS
 
 AUTO, OFF = "auto", "off"

@@ -22,8 +22,8 @@ import psutil
 import serveoff
 from serveoff import process, storage
 from serveoff.console import Console
-from serveoff.contract import Target
 from serveoff.errors import NotReadyError, ServeoffError, UsageError
+from serveoff.launch import Target
 from serveoff.results import CellJob, LoadPlan
 
 from . import child, handover

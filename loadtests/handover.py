@@ -11,7 +11,8 @@ from typing import Literal, TypeVar
 import msgspec
 
 from serveoff import storage
-from serveoff.contract import Endpoint, Struct
+from serveoff.contract import Struct
+from serveoff.launch import Endpoint
 from serveoff.results import CellJob, ClientCost
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from serveoff import reference
-from serveoff.contract import Endpoint, ParityCheck
+from serveoff.contract import ParityCheck
+from serveoff.launch import Endpoint
 from serveoff.parity import compare
 from serveoff.plugins import Artifact, WireProtocol
 from serveoff.reference import Reference

@@ -7,7 +7,7 @@ import urllib.parse
 from pathlib import Path
 
 from serveoff import storage
-from serveoff.contract import Endpoint, Target
+from serveoff.launch import Endpoint, Target
 from serveoff.plugins import Metrics, Times
 from serveoff.registry import SERVERS
 from serveoff.surroundings import ServerSide

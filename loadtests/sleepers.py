@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from serveoff.contract import Target
 from serveoff.errors import ServeoffError
+from serveoff.launch import Target
 from serveoff.registry import LAUNCHERS
 from serveoff.workspace import Workspace
 

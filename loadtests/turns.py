@@ -13,8 +13,8 @@ from types import TracebackType
 
 from serveoff import process
 from serveoff.console import Console
-from serveoff.contract import Target
 from serveoff.errors import ServeoffError
+from serveoff.launch import Target
 from serveoff.registry import LAUNCHERS
 
 _WAKER_S = 30

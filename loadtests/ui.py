@@ -10,8 +10,8 @@ from pathlib import Path
 
 from serveoff import livecheck, process, storage
 from serveoff.console import Console
-from serveoff.contract import LOOPBACK
 from serveoff.errors import GateError, NotReadyError, ServeoffError, UsageError
+from serveoff.launch import LOOPBACK
 from serveoff.results import CellJob, ProfileChoice
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

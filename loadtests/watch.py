@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psutil
 
 from serveoff import affinity
-from serveoff.contract import Target
+from serveoff.launch import Target
 from serveoff.registry import LAUNCHERS
 from serveoff.surroundings import Surroundings, Usage
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from serveoff.contract import GIVEN, Manifest, Target
+from serveoff.contract import GIVEN, Manifest
 from serveoff.errors import InputError
+from serveoff.launch import Target
 from serveoff.results import Cell, RunResult
 
 from . import rounds as of_rounds

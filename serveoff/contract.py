@@ -1,7 +1,7 @@
 """The files that the stages exchange (DESIGN section 1). Strict: an unknown key, a missing key or a wrong type is an error.
 
-Nothing here does anything: reading and writing is in `serveoff.storage`, plug-in contracts are in `serveoff.plugins`. What a load test is
-told and what it found is in `serveoff.results`, what training leaves in `serveoff.training`.
+Nothing here does anything: reading and writing is in `serveoff.storage`, plug-in contracts are in `serveoff.plugins`. What is run and what
+runs is in `serveoff.launch`, what a load test is told and what it found in `serveoff.results`, what training leaves in `serveoff.training`.
 Units stand in the names (`_s` seconds, `_us` microseconds, `_bytes`, `_rps` requests per second).
 """
 
@@ -17,13 +17,9 @@ DType = Literal["float16", "float32", "float64", "int8", "int16", "int32", "int6
 Framework = Literal["pytorch", "keras"]
 Origin = Literal["pytorch", "keras", "given"]
 """Where an artifact comes from: a framework's model, or a file that is served as it was given."""
-LauncherKind = Literal["host", "image"]
-"""Where a launcher runs things: on this host's own file system, or inside a container image."""
 
 GIVEN: Literal["given"] = "given"
 SIGNATURE = "serving_default"
-LOOPBACK = "127.0.0.1"
-"""Where everything listens unless told otherwise."""
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,94 +203,6 @@ class ExportFailure(Struct, frozen=True, kw_only=True):
     reason: str
     log: str
     parity: Parity | None = None
-
-
-class Mount(Struct, frozen=True, kw_only=True):
-    """A host directory that the server reads; `container_path` is where an image expects it."""
-
-    host_path: str
-    container_path: str
-
-
-class Readiness(Struct, frozen=True, kw_only=True):
-    """An HTTP GET that answers 200 with `contains` in its body once the server is ready."""
-
-    port: str
-    path: str
-    contains: str = ""
-    timeout_s: float = 120.0
-
-
-class MetricsPage(Struct, frozen=True, kw_only=True):
-    """Where a server tells its own counters, as a page of Prometheus' text."""
-
-    port: str
-    path: str
-
-
-class LaunchSpec(Struct, frozen=True, kw_only=True):
-    """What to run, not how.
-
-    Slots in `argv`, `env` values and the contents of `files`: `{port.NAME}`, `{mount.NAME}`, `{file.NAME}` (the path of a file of
-    `files`), `{work}` (a writable directory), `{scratch}` (one with a short path, for sockets), `{host}` (the address to listen on, where
-    it runs). The launcher fills them in.
-    Exactly one of `module` (run with our Python), `binary` (a program on PATH or a path) and `image` is set.
-    """
-
-    schema: int = 1
-    server: str
-    artifact_id: str
-    model_name: str
-    module: str | None = None
-    binary: str | None = None
-    image: str | None = None
-    entrypoint: str | None = None
-    argv: tuple[str, ...]
-    ports: dict[str, int]
-    """Port name -> the conventional port (used inside an image; on the host a free one is taken)."""
-    protocols: dict[str, str]
-    """Wire protocol -> the name of the port that speaks it."""
-    mounts: dict[str, Mount] = {}
-    files: dict[str, str] = {}
-    env: dict[str, str] = {}
-    threads: int
-    readiness: Readiness
-    metrics: MetricsPage | None = None
-    listen: str = LOOPBACK
-    """The address of this host at which clients reach it."""
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """Where one wire protocol of a target is spoken."""
-
-    protocol: str
-    host: str
-    port: int
-    model_name: str
-
-
-class Target(Struct, frozen=True, kw_only=True):
-    """One running server with one artifact loaded."""
-
-    schema: int = 1
-    id: str
-    server: str
-    launcher: str
-    artifact_id: str
-    artifact_path: str
-    endpoints: tuple[Endpoint, ...]
-    threads: int
-    metrics: str | None = None
-    """The URL of its metrics page; its server plug-in reads it."""
-    pid: int | None = None
-    pid_started_at: float | None = None
-    """The process's creation time (psutil), so that a reused pid is never taken for ours."""
-    container: str | None = None
-    log: str
-    command: tuple[str, ...]
-    started_at: str
-    ready_s: float | None = None
-    """Seconds from start to the first correct answer; None while it is starting."""
 
 
 class Skip(Struct, frozen=True, kw_only=True):

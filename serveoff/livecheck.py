@@ -6,8 +6,9 @@ import http.client
 from collections.abc import Sequence
 
 from serveoff import parity, reference
-from serveoff.contract import Endpoint, Parity, ParityCheck, Target
+from serveoff.contract import Parity, ParityCheck
 from serveoff.errors import NotReadyError
+from serveoff.launch import Endpoint, Target
 from serveoff.plugins import Artifact, WireProtocol
 from serveoff.registry import PROTOCOLS
 

@@ -19,17 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from serveoff.contract import (
-    Endpoint,
-    Framework,
-    LauncherKind,
-    LaunchSpec,
-    Manifest,
-    Origin,
-    Target,
-    TensorSpec,
-    Tolerance,
-)
+from serveoff.contract import Framework, Manifest, Origin, TensorSpec, Tolerance
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, Target
 from serveoff.model_spec import Array, Dataset, ModelSpec, Sizes, Tensors
 from serveoff.results import ErrorClass
 

@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from serveoff.contract import HostFacts, Manifest, Parity, Skip, Struct, Target
+from serveoff.contract import HostFacts, Manifest, Parity, Skip, Struct
+from serveoff.launch import Target
 from serveoff.surroundings import ServerSide, Surroundings
 from serveoff.training import ThroughputResult, TrainingRecord, TwinProof
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from serveoff.contract import LaunchSpec, Skip
+from serveoff.contract import Skip
 from serveoff.errors import UsageError
+from serveoff.launch import LaunchSpec
 from serveoff.plugins import Artifact
 from serveoff.registry import SERVERS, suggestion
 

@@ -10,8 +10,8 @@ import time
 
 import psutil
 
-from serveoff.contract import Endpoint, LaunchSpec, Target
 from serveoff.errors import NotReadyError
+from serveoff.launch import Endpoint, LaunchSpec, Target
 from serveoff.plugins import Launcher
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5

@@ -13,8 +13,9 @@ import msgspec
 
 from serveoff import artifacts, host, livecheck, reference, skips, storage
 from serveoff.console import Console
-from serveoff.contract import LOOPBACK, Manifest, Skip, Target
+from serveoff.contract import Manifest, Skip
 from serveoff.errors import GateError, InputError, MissingToolError, NotReadyError, ServeoffError
+from serveoff.launch import LOOPBACK, Target
 from serveoff.plugins import Launcher
 from serveoff.registry import LAUNCHERS, SERVERS
 from serveoff.selection import Selection

@@ -12,8 +12,9 @@ import psutil
 
 from serveoff import process, running, storage
 from serveoff.artifacts import MANIFEST
-from serveoff.contract import Manifest, Target
+from serveoff.contract import Manifest
 from serveoff.errors import InputError, ServeoffError
+from serveoff.launch import Target
 from serveoff.registry import LAUNCHERS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

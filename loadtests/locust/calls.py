@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 from serveoff.results import ClientKind
 
 from ..handover import Payloads

@@ -7,7 +7,7 @@ from typing import Any
 from locust.contrib.fasthttp import FastHttpSession
 from locust.event import EventHook
 
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 
 from ..handover import Payloads
 from .calls import CallError

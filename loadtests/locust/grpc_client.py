@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 
 from ..handover import Payloads
 from .calls import CallError

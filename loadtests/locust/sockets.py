@@ -9,7 +9,7 @@ from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY
 import gevent.socket
 from gevent import get_hub
 
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 
 from .calls import CallError
 

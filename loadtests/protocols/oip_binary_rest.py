@@ -18,7 +18,8 @@ from .. import meanings
 from .oip_rest import outputs_of
 
 if TYPE_CHECKING:
-    from serveoff.contract import Endpoint, Manifest
+    from serveoff.contract import Manifest
+    from serveoff.launch import Endpoint
     from serveoff.plugins import Array, Tensors
 
 

@@ -18,7 +18,8 @@ from .. import meanings
 from ..rows import dumps, loads, shortest
 
 if TYPE_CHECKING:
-    from serveoff.contract import Endpoint, Manifest, TensorSpec
+    from serveoff.contract import Manifest, TensorSpec
+    from serveoff.launch import Endpoint
     from serveoff.plugins import Array, Tensors
 
 

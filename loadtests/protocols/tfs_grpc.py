@@ -14,7 +14,8 @@ from serveoff.wire import tensors, tfs_pb2
 from .. import meanings
 
 if TYPE_CHECKING:
-    from serveoff.contract import Endpoint, Manifest
+    from serveoff.contract import Manifest
+    from serveoff.launch import Endpoint
     from serveoff.plugins import Array, Tensors
 
 

@@ -12,7 +12,8 @@ from .. import meanings
 from ..rows import rows_from_json, rows_json
 
 if TYPE_CHECKING:
-    from serveoff.contract import Endpoint, Manifest
+    from serveoff.contract import Manifest
+    from serveoff.launch import Endpoint
     from serveoff.plugins import Array, Tensors
 
 

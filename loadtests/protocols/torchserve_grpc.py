@@ -9,7 +9,8 @@ import io
 from collections.abc import Mapping
 from typing import Literal
 
-from serveoff.contract import Endpoint, Manifest
+from serveoff.contract import Manifest
+from serveoff.launch import Endpoint
 from serveoff.plugins import Array, Tensors, WireProtocol
 from serveoff.results import ErrorClass
 

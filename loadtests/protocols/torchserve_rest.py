@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import quote
 
-from serveoff.contract import Endpoint, Manifest
+from serveoff.contract import Manifest
+from serveoff.launch import Endpoint
 from serveoff.plugins import Array, Tensors, WireProtocol
 from serveoff.results import ErrorClass
 

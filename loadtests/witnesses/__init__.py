@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from serveoff.contract import Endpoint
 from serveoff.errors import MissingToolError, ServeoffError
+from serveoff.launch import Endpoint
 from serveoff.results import Cell
 
 from ..handover import Payloads

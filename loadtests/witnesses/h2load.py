@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from serveoff.contract import Endpoint
 from serveoff.errors import ServeoffError
+from serveoff.launch import Endpoint
 from serveoff.registry import PROTOCOLS
 from serveoff.results import Cell
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from serveoff.contract import Endpoint
 from serveoff.errors import ServeoffError
+from serveoff.launch import Endpoint
 from serveoff.registry import PROTOCOLS
 from serveoff.results import Cell
 

@@ -10,8 +10,8 @@ import msgspec
 import typer
 
 from serveoff import storage
-from serveoff.contract import LOOPBACK
 from serveoff.errors import GateError, InputError
+from serveoff.launch import LOOPBACK
 from serveoff.registry import load_module
 from serveoff.results import ClientKind, LoadPlan, RunResult
 from serveoff.running import at_work

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from serveoff.contract import LOOPBACK, Target
 from serveoff.errors import UsageError
+from serveoff.launch import LOOPBACK, Target
 from serveoff.registry import load_module
 from serveoff.running import at_work
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from serveoff import storage
-from serveoff.contract import LaunchSpec
 from serveoff.errors import MissingToolError
+from serveoff.launch import LaunchSpec
 from serveoff.registry import CODE_ROOT
 
 from . import _slots

@@ -1,4 +1,4 @@
-"""Fills the slots of a launch spec (`serveoff.contract.LaunchSpec`) with what a launcher has chosen."""
+"""Fills the slots of a launch spec (`serveoff.launch.LaunchSpec`) with what a launcher has chosen."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serveoff import storage
-from serveoff.contract import Endpoint, LaunchSpec
 from serveoff.errors import ServeoffError
+from serveoff.launch import Endpoint, LaunchSpec
 
 _SLOT = re.compile(r"\{(?:(port|mount|file)\.([^{}]+)|(work|scratch|host))\}")
 

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from serveoff import storage
-from serveoff.contract import LauncherKind, LaunchSpec, Target
 from serveoff.errors import ServeoffError
+from serveoff.launch import LauncherKind, LaunchSpec, Target
 from serveoff.plugins import Artifact, Launcher
 
 from .. import ready

@@ -19,8 +19,8 @@ from pathlib import Path
 import psutil
 
 from serveoff import process
-from serveoff.contract import LauncherKind, LaunchSpec, Target
 from serveoff.errors import MissingToolError, NotReadyError, ServeoffError
+from serveoff.launch import LauncherKind, LaunchSpec, Target
 from serveoff.plugins import Artifact, Launcher
 
 from .. import ports

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 
 from serveoff import affinity, process
-from serveoff.contract import LauncherKind, LaunchSpec, Target
 from serveoff.errors import ServeoffError
+from serveoff.launch import LauncherKind, LaunchSpec, Target
 from serveoff.plugins import Artifact, Launcher
 
 from .. import ports

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serveoff.contract import Endpoint, Manifest, MetricsPage, Mount, Readiness
+from serveoff.contract import Manifest
+from serveoff.launch import Endpoint, MetricsPage, Mount, Readiness
 from serveoff.plugins import Metrics, Times
 
 PORTS = {"grpc": 8500, "rest": 8501}

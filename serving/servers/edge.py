@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serveoff.contract import Endpoint, LauncherKind, LaunchSpec
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
 from . import _model_server, _own_image

@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from serveoff import host
-from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, Manifest
+from serveoff.contract import Manifest
 from serveoff.errors import MissingToolError
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec
 from serveoff.plugins import Artifact, Metrics, Server, Times
 from serveoff.registry import RUNTIMES
 

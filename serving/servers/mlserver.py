@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 from serveoff import storage
-from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness, TensorSpec
+from serveoff.contract import TensorSpec
 from serveoff.errors import MissingToolError
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.plugins import Artifact, Metrics, Server, Times
 from serveoff.wire.oip import DATATYPES
 

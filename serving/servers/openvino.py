@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from serveoff import storage
-from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
 from .. import tflite_names

@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 
 from serveoff import storage
-from serveoff.contract import Endpoint, LauncherKind, LaunchSpec
 from serveoff.errors import InputError, MissingToolError
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
 from .. import tflite_names

@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 
 from serveoff import host
-from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.errors import MissingToolError
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
 from .. import torchserve_archive

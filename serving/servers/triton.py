@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
 from .. import triton_repository

@@ -18,7 +18,7 @@ from bench.witnesses import Request
 from loadtests import validity
 from loadtests.witnesses import Seen
 from serveoff import storage
-from serveoff.contract import Target
+from serveoff.launch import Target
 
 BODY = b'{"instances":[[1.0,2.0,3.0,4.0]]}'
 PATH = "/v1/models/sums:predict"

@@ -21,7 +21,7 @@ from loadtests import candidates, cgroup
 from loadtests.turns import Turns
 from serveoff import affinity, storage
 from serveoff.console import Console
-from serveoff.contract import Target
+from serveoff.launch import Target
 from serveoff.registry import CODE_ROOT, LAUNCHERS
 from serveoff.results import RunResult
 from serveoff.workspace import Workspace

@@ -19,7 +19,8 @@ from loadtests.handover import Facts, Payloads
 from loadtests.measure import Records
 from loadtests.profiles import complete, resolve
 from serveoff import host, process, reference, storage
-from serveoff.contract import Endpoint, Manifest, Parity, ParityCheck, Skip, Skips, Target, TensorSpec, Tolerance
+from serveoff.contract import Manifest, Parity, ParityCheck, Skip, Skips, TensorSpec, Tolerance
+from serveoff.launch import Endpoint, Target
 from serveoff.results import CellJob, ClientKind, LoadPlan, ProfileChoice
 from serveoff.workspace import Workspace
 

@@ -14,8 +14,8 @@ from loadtests.handover import NullJob, NullService, Payloads
 from loadtests.locust.calls import Client, client_for
 from serveoff import process, storage
 from serveoff.console import Console
-from serveoff.contract import Endpoint
 from serveoff.errors import ServeoffError
+from serveoff.launch import Endpoint
 from serveoff.results import ClientCost, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

@@ -17,7 +17,7 @@ from loadtests.locust import http2
 from loadtests.locust.calls import CallError
 from loadtests.locust.grpc_client import GrpcClient
 from loadtests.locust.http2 import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, RST_STREAM, WINDOW_UPDATE, frame
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 
 from .grpc_stand_in import HANG_UP, HEAD, HELLO, OK, SLOWLY, Http2StandIn, Script, answer, block, message
 

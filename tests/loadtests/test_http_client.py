@@ -13,7 +13,7 @@ import pytest
 from loadtests.handover import Payloads
 from loadtests.locust.calls import CallError
 from loadtests.locust.http_client import HttpClient
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 
 if TYPE_CHECKING:
     from .http_stand_in import HttpStandIn

@@ -13,7 +13,7 @@ import pytest
 
 from loadtests import server_side
 from loadtests.server_side import AFTER, BEFORE, SilentError, between
-from serveoff.contract import Target
+from serveoff.launch import Target
 
 if TYPE_CHECKING:
     from .conftest import MakeTarget

@@ -20,8 +20,9 @@ from loadtests.profiles import complete
 from loadtests.witnesses import Row, h2load, perf_analyzer
 from serveoff import storage
 from serveoff.console import Console
-from serveoff.contract import Endpoint, Manifest, Parity, TensorSpec
+from serveoff.contract import Manifest, Parity, TensorSpec
 from serveoff.errors import ServeoffError
+from serveoff.launch import Endpoint
 from serveoff.results import Cell, ProfileChoice, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

@@ -10,20 +10,8 @@ import numpy.typing as npt
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from serveoff.contract import (
-    Endpoint,
-    FileRecord,
-    Framework,
-    HostFacts,
-    Manifest,
-    MetricGate,
-    Parity,
-    ParityCheck,
-    Skip,
-    Target,
-    TensorSpec,
-    Tolerance,
-)
+from serveoff.contract import FileRecord, Framework, HostFacts, Manifest, MetricGate, Parity, ParityCheck, Skip, TensorSpec, Tolerance
+from serveoff.launch import Endpoint, Target
 from serveoff.results import Cell, Interval, LoadPlan, Measurement, ProfileChoice, RunResult
 from serveoff.training import TrainingRecord, TwinProof
 

@@ -38,7 +38,7 @@ def port() -> Iterator[int]:
 @pytest.mark.parametrize("who", CALLS)
 def test_grpc_does_not_ask_the_proxy(port: int, who: str) -> None:
     code = f"""
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 from serveoff.registry import PROTOCOLS
 endpoint = Endpoint(protocol="tfs_grpc", host="127.0.0.1", port={port}, model_name="m")
 {CALLS[who]}"""

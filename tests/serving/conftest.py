@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from serveoff import artifacts, host, process, reference, storage
-from serveoff.contract import LaunchSpec, Manifest, Parity, ParityCheck, Readiness, TensorSpec, Tolerance
+from serveoff.contract import Manifest, Parity, ParityCheck, TensorSpec, Tolerance
+from serveoff.launch import LaunchSpec, Readiness
 from serveoff.plugins import Artifact
 from serveoff.workspace import Workspace
 

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serveoff.contract import DType, Endpoint, Manifest, Parity, TensorSpec, Tolerance
+from serveoff.contract import DType, Manifest, Parity, TensorSpec, Tolerance
 from serveoff.host import facts
+from serveoff.launch import Endpoint
 from serveoff.registry import PROTOCOLS
 from serveoff.wire import oip
 

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from serveoff.contract import Endpoint, HostFacts, Manifest, Parity, TensorSpec, Tolerance
+from serveoff.contract import HostFacts, Manifest, Parity, TensorSpec, Tolerance
+from serveoff.launch import Endpoint
 from serveoff.registry import PROTOCOLS
 from serveoff.wire import tensors, tfs_pb2
 

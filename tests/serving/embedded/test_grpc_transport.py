@@ -17,7 +17,7 @@ import pytest
 from loadtests.handover import Payloads
 from loadtests.locust.calls import CallError
 from loadtests.locust.grpc_client import GrpcClient
-from serveoff.contract import Endpoint
+from serveoff.launch import Endpoint
 from serveoff.wire import tensors
 from serveoff.wire import tfs_pb2 as pb
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from serveoff import process
-from serveoff.contract import LaunchSpec, Mount, Target
 from serveoff.errors import MissingToolError, NotReadyError, ServeoffError
+from serveoff.launch import LaunchSpec, Mount, Target
 from serveoff.plugins import Artifact
 from serveoff.registry import LAUNCHERS
 from serveoff.selection import Selection

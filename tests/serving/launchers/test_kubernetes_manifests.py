@@ -20,7 +20,7 @@ import msgspec
 import pytest
 import yaml
 
-from serveoff.contract import LaunchSpec
+from serveoff.launch import LaunchSpec
 from serveoff.plugins import Artifact
 from serveoff.registry import CODE_ROOT, SERVERS
 from serving.launchers import _overlay, _slots

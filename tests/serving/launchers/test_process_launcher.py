@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from serveoff import affinity, process
-from serveoff.contract import LaunchSpec, Target
 from serveoff.errors import NotReadyError, ServeoffError
+from serveoff.launch import LaunchSpec, Target
 from serveoff.plugins import Artifact
 from serveoff.registry import LAUNCHERS
 from serveoff.workspace import Workspace

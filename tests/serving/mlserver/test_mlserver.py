@@ -18,8 +18,8 @@ import pytest
 
 from serveoff import livecheck, reference, storage
 from serveoff.console import Console
-from serveoff.contract import Endpoint, Mount, Readiness, Target
 from serveoff.errors import MissingToolError, NotReadyError
+from serveoff.launch import Endpoint, Mount, Readiness, Target
 from serveoff.plugins import Artifact
 from serveoff.registry import PROTOCOLS, SERVERS
 from serveoff.results import RunResult

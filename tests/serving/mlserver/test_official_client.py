@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from serveoff import reference
-from serveoff.contract import Endpoint, Manifest
+from serveoff.contract import Manifest
+from serveoff.launch import Endpoint
 from serveoff.plugins import Artifact
 from serveoff.registry import PROTOCOLS
 from serving import triton_repository

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from serveoff import livecheck
-from serveoff.contract import Endpoint, LauncherKind, LaunchSpec, Manifest
+from serveoff.contract import Manifest
 from serveoff.errors import MissingToolError
+from serveoff.launch import Endpoint, LauncherKind, LaunchSpec
 from serveoff.plugins import Artifact, Tensors
 from serveoff.registry import PROTOCOLS, SERVERS
 from serving import matrix, places, serve

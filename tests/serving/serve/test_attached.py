@@ -10,8 +10,8 @@ from loadtests import candidates, cpu_sets
 from loadtests.turns import Turns
 from serveoff import affinity
 from serveoff.console import Console
-from serveoff.contract import Target
 from serveoff.errors import GateError, NotReadyError, UsageError
+from serveoff.launch import Target
 from serveoff.plugins import Artifact
 from serveoff.registry import LAUNCHERS, SERVERS
 from serveoff.selection import Selection

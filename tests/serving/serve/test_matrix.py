@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from serveoff.contract import LauncherKind, Skip
+from serveoff.contract import Skip
+from serveoff.launch import LauncherKind
 from serveoff.plugins import Artifact
 from serveoff.selection import Selection
 from serving import matrix

@@ -18,8 +18,9 @@ import pytest
 
 from serveoff import artifacts, process, running, storage
 from serveoff.console import Console
-from serveoff.contract import Skips, Target
+from serveoff.contract import Skips
 from serveoff.errors import GateError, InputError, MissingToolError, NotReadyError
+from serveoff.launch import Target
 from serveoff.plugins import Artifact
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from serveoff.console import Console
-from serveoff.contract import Target
 from serveoff.errors import InputError
+from serveoff.launch import Target
 from serveoff.plugins import Artifact
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from serveoff import artifacts
-from serveoff.contract import LauncherKind
 from serveoff.errors import MissingToolError
+from serveoff.launch import LauncherKind
 from serveoff.registry import FORMATS, PROTOCOLS, SERVERS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from serveoff import host, livecheck
-from serveoff.contract import LaunchSpec, Mount, Readiness
 from serveoff.errors import InputError, MissingToolError
+from serveoff.launch import LaunchSpec, Mount, Readiness
 from serveoff.plugins import Artifact
 from serveoff.registry import LAUNCHERS, SERVERS
 from serveoff.workspace import Workspace

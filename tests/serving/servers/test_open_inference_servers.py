@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from serveoff.contract import DType, LaunchSpec, Readiness, TensorSpec
+from serveoff.contract import DType, TensorSpec
 from serveoff.errors import InputError
+from serveoff.launch import LaunchSpec, Readiness
 from serveoff.plugins import Artifact, Metrics
 from serveoff.registry import SERVERS
 from serving import triton_repository
@@ -185,7 +186,7 @@ def test_openvinos_repository(form: str, make_doubling: MakeDoubling, tmp_path: 
 
 def test_what_their_metrics_say_of_a_request(make_doubling: MakeDoubling) -> None:
     """Triton's page is a real one's (2.51), as the load side reads it; OpenVINO's is written after its documentation."""
-    from serveoff.contract import Endpoint
+    from serveoff.launch import Endpoint
 
     rest = Endpoint(protocol="oip_binary_rest", host="127.0.0.1", port=1, model_name="digits_cnn")
     labels = {"model": "digits_cnn", "version": "1"}

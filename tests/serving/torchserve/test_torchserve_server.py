@@ -21,8 +21,9 @@ import pytest
 
 from serveoff import artifacts, livecheck, process, reference
 from serveoff.console import Console
-from serveoff.contract import Endpoint, Parity, Target
+from serveoff.contract import Parity
 from serveoff.errors import NotReadyError
+from serveoff.launch import Endpoint, Target
 from serveoff.plugins import Artifact
 from serveoff.registry import PROTOCOLS
 from serveoff.selection import Selection
