@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serveoff.contract import DType, Manifest, Parity, TensorSpec, Tolerance
-from serveoff.host import facts
+from serveoff.contract import DType
 from serveoff.launch import Endpoint
 from serveoff.registry import PROTOCOLS
 from serveoff.wire import oip
+
+from .manifests import manifest, spec
 
 REST, BINARY, GRPC = (PROTOCOLS.load(name) for name in ("oip_rest", "oip_binary_rest", "oip_grpc"))
 EVERY = {"oip_rest": REST, "oip_binary_rest": BINARY, "oip_grpc": GRPC}
@@ -37,32 +38,6 @@ NAMES = {
     **{"bool": "BOOL", "string": "BYTES", "float16": "FP16", "float32": "FP32", "float64": "FP64"},
     **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
-
-
-def manifest(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...] = ()) -> Manifest:
-    return Manifest(
-        model="pairs",
-        framework="pytorch",
-        format="onnx",
-        precision="float32",
-        serve_file="model.onnx",
-        files=(),
-        inputs=inputs,
-        outputs=outputs,
-        options={},
-        parity=Parity(tolerance=Tolerance(atol=0, rtol=0, source="exact"), checks=()),
-        weights_sha256="",
-        size_bytes=0,
-        export_s=0,
-        peak_memory_bytes=0,
-        command=(),
-        created_at="2026-01-01T00:00:00+00:00",
-        host=facts(),
-    )
-
-
-def spec(name: str, dtype: DType, *shape: int | None) -> TensorSpec:
-    return TensorSpec(name=name, dtype=dtype, shape=(None, *shape))
 
 
 PAIRS = manifest((spec("left", "float32", 2), spec("right", "string")))

@@ -9,33 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from serveoff.contract import HostFacts, Manifest, Parity, TensorSpec, Tolerance
 from serveoff.launch import Endpoint
 from serveoff.registry import PROTOCOLS
 from serveoff.wire import tensors, tfs_pb2
 
+from .manifests import manifest, spec
+
 ENDPOINT = Endpoint(protocol="tfs_grpc", host="127.0.0.1", port=1, model_name="digits")
 
-MANIFEST = Manifest(
-    model="digits",
-    framework="keras",
-    format="savedmodel",
-    precision="float32",
-    serve_file="saved_model.pb",
-    files=(),
-    inputs=(TensorSpec(name="b", dtype="float32", shape=(None, 2)), TensorSpec(name="a", dtype="string", shape=(None,))),
-    outputs=(TensorSpec(name="y", dtype="float32", shape=(None, 2)),),
-    options={},
-    parity=Parity(tolerance=Tolerance(atol=0, rtol=0, source="none"), checks=()),
-    weights_sha256="",
-    size_bytes=0,
-    export_s=0,
-    peak_memory_bytes=0,
-    command=(),
-    created_at="",
-    host=HostFacts(cpu_model="", logical_cores=1, memory_bytes=1, system="", python="", packages={}),
-)
-
+MANIFEST = manifest((spec("b", "float32", 2), spec("a", "string")), (spec("y", "float32", 2),))
 INPUTS = {"a": np.array([b"x", b"\xff"], object), "b": np.array([[0.1, 2], [3, 4]], np.float32)}
 
 

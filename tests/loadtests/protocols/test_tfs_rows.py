@@ -12,36 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from loadtests.rows import rows_from_json, rows_json, shortest
-from serveoff.contract import DType, HostFacts, Manifest, Parity, TensorSpec, Tolerance
+from serveoff.contract import DType
 
+from .manifests import manifest, spec
 
-def manifest(inputs: dict[str, DType], outputs: dict[str, DType]) -> Manifest:
-    def specs(tensors: dict[str, DType]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(name=name, dtype=dtype, shape=(None, 2)) for name, dtype in tensors.items())
-
-    return Manifest(
-        model="m",
-        framework="keras",
-        format="savedmodel",
-        precision="float32",
-        serve_file="saved_model.pb",
-        files=(),
-        inputs=specs(inputs),
-        outputs=specs(outputs),
-        options={},
-        parity=Parity(tolerance=Tolerance(atol=0, rtol=0, source="none"), checks=()),
-        weights_sha256="",
-        size_bytes=0,
-        export_s=0,
-        peak_memory_bytes=0,
-        command=(),
-        created_at="",
-        host=HostFacts(cpu_model="", logical_cores=1, memory_bytes=1, system="", python="", packages={}),
-    )
-
-
-ONE = manifest({"x": "float32"}, {"y": "float32"})
-TWO = manifest({"a": "float32", "n": "int64"}, {"y": "float32", "label": "string"})
+ONE = manifest((spec("x", "float32", 2),), (spec("y", "float32", 2),))
+TWO = manifest((spec("a", "float32", 2), spec("n", "int64", 2)), (spec("y", "float32", 2), spec("label", "string", 2)))
 
 
 def test_one_input_is_sent_bare() -> None:
@@ -55,7 +31,7 @@ def test_several_inputs_are_sent_as_objects() -> None:
 
 
 def test_text_and_bytes() -> None:
-    body = rows_json(manifest({"t": "string"}, {}), {"t": np.array(["é".encode(), b"\xff"], object)})
+    body = rows_json(manifest((spec("t", "string", 2),)), {"t": np.array(["é".encode(), b"\xff"], object)})
     assert json.loads(body) == {"instances": ["é", {"b64": "/w=="}]}
 
 
@@ -78,9 +54,9 @@ def test_the_text_is_the_shortest(value: float) -> None:
 
 def test_float16_and_float64() -> None:
     numbers = np.array([0.1, 65504, 6e-8], np.float16)
-    half = rows_json(manifest({"x": "float16"}, {}), {"x": numbers})
+    half = rows_json(manifest((spec("x", "float16", 2),)), {"x": numbers})
     assert np.array(json.loads(half)["instances"], np.float64).astype(np.float16).tolist() == numbers.tolist()
-    double = rows_json(manifest({"x": "float64"}, {}), {"x": np.array([0.1, 1.5e10])})
+    double = rows_json(manifest((spec("x", "float64", 2),)), {"x": np.array([0.1, 1.5e10])})
     assert double == b'{"instances":[0.1,15000000000.0]}'
 
 
@@ -117,7 +93,7 @@ def test_replies_with_one_output() -> None:
     ],
 )
 def test_replies_of_every_kind(dtype: DType, text: str, wanted: list[Any]) -> None:
-    array = rows_from_json(manifest({}, {"y": dtype}), f'{{"predictions": {text}}}'.encode())["y"]
+    array = rows_from_json(manifest((), (spec("y", dtype, 2),)), f'{{"predictions": {text}}}'.encode())["y"]
     assert array.dtype == dtype
     assert array.tolist() == wanted
 
@@ -134,9 +110,9 @@ def test_words_that_json_does_not_know() -> None:
 
 
 def test_text_of_some_rank() -> None:
-    answer = rows_from_json(manifest({}, {"t": "string"}), b'{"predictions": [["a", "b"], ["c", "d"]]}')["t"]
+    answer = rows_from_json(manifest((), (spec("t", "string", 2),)), b'{"predictions": [["a", "b"], ["c", "d"]]}')["t"]
     assert answer.tolist() == [[b"a", b"b"], [b"c", b"d"]]
-    assert rows_from_json(manifest({}, {"t": "string"}), b'{"predictions": []}')["t"].shape == (0,)
+    assert rows_from_json(manifest((), (spec("t", "string", 2),)), b'{"predictions": []}')["t"].shape == (0,)
 
 
 @pytest.mark.parametrize(

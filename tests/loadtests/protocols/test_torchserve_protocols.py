@@ -18,40 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serveoff.contract import DType, Manifest, Parity, TensorSpec, Tolerance
-from serveoff.host import facts
+from serveoff.contract import DType
 from serveoff.launch import Endpoint
 from serveoff.registry import PROTOCOLS
 from serveoff.wire.torchserve_pb2 import PredictionResponse, PredictionsRequest
 
+from .manifests import manifest, spec
+
 REST, GRPC = PROTOCOLS.load("torchserve_rest"), PROTOCOLS.load("torchserve_grpc")
 DOOR = Endpoint(protocol="torchserve_grpc", host="127.0.0.1", port=1, model_name="pairs")
-
-
-def manifest(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Manifest:
-    return Manifest(
-        model="pairs",
-        framework="pytorch",
-        format="onnx",
-        precision="float32",
-        serve_file="model.onnx",
-        files=(),
-        inputs=inputs,
-        outputs=outputs,
-        options={},
-        parity=Parity(tolerance=Tolerance(atol=0, rtol=0, source="exact"), checks=()),
-        weights_sha256="",
-        size_bytes=0,
-        export_s=0,
-        peak_memory_bytes=0,
-        command=(),
-        created_at="2026-01-01T00:00:00+00:00",
-        host=facts(),
-    )
-
-
-def spec(name: str, dtype: DType, *shape: int | None) -> TensorSpec:
-    return TensorSpec(name=name, dtype=dtype, shape=(None, *shape))
 
 
 PAIRS = manifest((spec("left", "float32", 2), spec("right", "int64")), (spec("scaled", "float32", 2), spec("total", "int64")))
@@ -97,7 +72,7 @@ def test_inputs_that_are_not_the_models_are_refused_before_they_are_sent(wrong: 
 
 
 def test_equal_tensors_give_equal_bytes() -> None:
-    wide = manifest(tuple(spec(f"i{k}", "float32") for k in range(20)), ())
+    wide = manifest(tuple(spec(f"i{k}", "float32") for k in range(20)))
     inputs = {f"i{k}": np.array([k], np.float32) for k in range(20)}
     backwards = dict(reversed(inputs.items()))
     assert GRPC.encode(wide, DOOR, inputs) == GRPC.encode(wide, DOOR, backwards)

@@ -1,13 +1,11 @@
-"""The container launcher against a recorded engine: a `docker` on PATH that writes down what it is told and answers from a file.
+"""The container launcher against a recorded engine: a `docker` on PATH that answers as it was told to.
 
 The real engine is tested in tests/containers, where there is one.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,49 +22,19 @@ from serveoff.workspace import Workspace
 from serving import targets
 from serving.launchers import container
 
+from .recorded_tool import Answers, RecordedTool
+
 LAUNCHER = LAUNCHERS.load("container")
 
-_ENGINE = f"""#!{sys.executable}
-import json, pathlib, sys
-here = pathlib.Path(__file__).parent
-with (here / "calls").open("a") as file:
-    file.write(json.dumps(sys.argv[1:]) + "\\n")
-for answer in json.loads((here / "answers").read_text()):
-    if sys.argv[1:1 + len(answer["to"])] == answer["to"]:
-        sys.stdout.write(answer.get("out", ""))
-        sys.stderr.write(answer.get("err", ""))
-        sys.exit(answer.get("code", 0))
-"""
-
 MakeArtifact = Callable[..., Artifact]
-Answers = list[dict[str, object]]
-
-
-class Engine:
-    """`answers`: what it says to which first words (the first match wins; else nothing, and success)."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        directory.mkdir()
-        self._directory = directory
-        self.answer([])
-        (directory / name).write_text(_ENGINE)
-        (directory / name).chmod(0o755)
-
-    def answer(self, answers: Answers) -> None:
-        (self._directory / "answers").write_text(json.dumps(answers))
-
-    @property
-    def calls(self) -> list[list[str]]:
-        path = self._directory / "calls"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedTool:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     for variable in ("SERVEOFF_CONTAINER_CPUS", "SERVEOFF_CONTAINER_MEMORY"):
         monkeypatch.delenv(variable, raising=False)
-    return Engine(tmp_path / "bin", "docker")
+    return RecordedTool(tmp_path / "bin", "docker")
 
 
 @pytest.fixture
@@ -84,7 +52,7 @@ def spec(make_artifact: MakeArtifact, tiny_spec: Callable[..., LaunchSpec]) -> L
 
 
 @pytest.fixture
-def container_target(engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> Target:
+def container_target(engine: RecordedTool, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> Target:
     target: Target = LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
     return target
 
@@ -119,7 +87,7 @@ def test_limits_come_from_the_environment(spec: LaunchSpec, tmp_path: Path, monk
 
 
 def test_start_writes_the_files_and_publishes_only_what_a_client_needs(
-    engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
+    engine: RecordedTool, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
 ) -> None:
     work = workspace.targets / "double@tiny.container"
     target = LAUNCHER.start(work.name, spec, make_artifact("other"), work)
@@ -134,7 +102,7 @@ def test_start_writes_the_files_and_publishes_only_what_a_client_needs(
 
 
 def test_a_refused_start_says_why_and_how_to_try_by_hand(
-    engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
+    engine: RecordedTool, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
 ) -> None:
     said = "docker: Error response from daemon: no such mount\n\nRun 'docker run --help' for more information\n"
     engine.answer([{"to": ["run"], "err": said, "code": 125}, {"to": ["inspect"], "code": 1}])
@@ -146,7 +114,7 @@ def test_a_refused_start_says_why_and_how_to_try_by_hand(
 
 @pytest.mark.parametrize("here", [True, False])
 def test_an_image_is_pulled_where_it_is_not_here(
-    engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact, here: bool
+    engine: RecordedTool, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact, here: bool
 ) -> None:
     engine.answer([{"to": ["image", "inspect"], "out": "sha256:0123\n"}] if here else [])
     LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
@@ -154,7 +122,7 @@ def test_an_image_is_pulled_where_it_is_not_here(
 
 
 def test_an_image_that_cannot_be_pulled_is_missing_and_nothing_is_run(
-    engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
+    engine: RecordedTool, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
 ) -> None:
     engine.answer([{"to": ["pull"], "err": "Error response from daemon: no such host\n", "code": 1}])
     with pytest.raises(
@@ -165,7 +133,7 @@ def test_an_image_that_cannot_be_pulled_is_missing_and_nothing_is_run(
     assert not any(call[0] == "run" for call in engine.calls)
 
 
-def test_alive_exit_reason_and_stop(engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> None:
+def test_alive_exit_reason_and_stop(engine: RecordedTool, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> None:
     target = LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
     running = ["inspect", "--format", "{{.State.Running}}"]
     engine.answer([{"to": running, "out": "true\n"}])
@@ -185,7 +153,9 @@ def test_alive_exit_reason_and_stop(engine: Engine, spec: LaunchSpec, workspace:
     assert engine.calls[-1][0] == "inspect"
 
 
-def test_stop_that_removes_nothing_is_an_error(engine: Engine, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> None:
+def test_stop_that_removes_nothing_is_an_error(
+    engine: RecordedTool, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact
+) -> None:
     target = LAUNCHER.start("t", spec, make_artifact("other"), workspace.targets / "t")
     engine.answer([{"to": ["inspect"], "out": "0123\n"}])
     with pytest.raises(NotReadyError, match="could not be removed"):
@@ -194,7 +164,7 @@ def test_stop_that_removes_nothing_is_an_error(engine: Engine, spec: LaunchSpec,
     assert calls[-4:] == ["stop", "logs", "rm", "inspect"]
 
 
-def test_without_an_engine_a_recorded_target_is_out_of_reach_and_blocks_nothing(engine: Engine, container_target: Target) -> None:
+def test_without_an_engine_a_recorded_target_is_out_of_reach_and_blocks_nothing(engine: RecordedTool, container_target: Target) -> None:
     engine.answer([{"to": [], "err": "Cannot connect to the Docker daemon\n", "code": 1}])
     assert not LAUNCHER.alive(container_target)
     reason = LAUNCHER.exit_reason(container_target)
@@ -205,7 +175,7 @@ def test_without_an_engine_a_recorded_target_is_out_of_reach_and_blocks_nothing(
     assert f"delete {Path(container_target.log).parent}" in e.value.hint
 
 
-def test_status_and_stop_with_a_container_out_of_reach(engine: Engine, container_target: Target, workspace: Workspace) -> None:
+def test_status_and_stop_with_a_container_out_of_reach(engine: RecordedTool, container_target: Target, workspace: Workspace) -> None:
     record = workspace.targets / "t" / targets.RECORD
     storage.write(record, container_target)
     other = workspace.targets / "u" / targets.RECORD
@@ -221,7 +191,7 @@ def test_status_and_stop_with_a_container_out_of_reach(engine: Engine, container
     assert not other.exists()
 
 
-def test_sweep_goes_on_after_a_container_that_stays(engine: Engine, workspace: Workspace) -> None:
+def test_sweep_goes_on_after_a_container_that_stays(engine: RecordedTool, workspace: Workspace) -> None:
     answers: Answers = [{"to": ["ps", "--all"], "out": "a\nb\n"}, {"to": ["inspect", "--format", "{{.Id}}", "a"], "out": "0123\n"}]
     engine.answer(answers)
     with pytest.raises(NotReadyError, match="the container a could not be removed"):
@@ -229,7 +199,7 @@ def test_sweep_goes_on_after_a_container_that_stays(engine: Engine, workspace: W
     assert [call[-1] for call in engine.calls if call[0] == "rm"] == ["a", "b"]
 
 
-def test_sweep_finds_containers_by_their_label(engine: Engine, workspace: Workspace) -> None:
+def test_sweep_finds_containers_by_their_label(engine: RecordedTool, workspace: Workspace) -> None:
     listing = ["ps", "--all", "--filter", f"label=serveoff.workspace={workspace.root}"]
     engine.answer([{"to": listing, "out": "serveoff-a\nserveoff-b\n"}])
     assert LAUNCHER.sweep(workspace.root) == ["container serveoff-a", "container serveoff-b"]
@@ -237,7 +207,7 @@ def test_sweep_finds_containers_by_their_label(engine: Engine, workspace: Worksp
 
 
 class TestUnavailable:
-    def test_an_engine_that_answers(self, engine: Engine) -> None:
+    def test_an_engine_that_answers(self, engine: RecordedTool) -> None:
         assert LAUNCHER.unavailable() is None
         assert engine.calls == [["ps", "--quiet"]]
 
@@ -246,7 +216,7 @@ class TestUnavailable:
         assert LAUNCHER.unavailable() == "no container engine: neither docker nor podman is on PATH; install one of them"
         assert LAUNCHER.sweep(workspace.root) == []
 
-    def test_a_client_without_an_engine(self, engine: Engine, spec: LaunchSpec, make_artifact: MakeArtifact, tmp_path: Path) -> None:
+    def test_a_client_without_an_engine(self, engine: RecordedTool, spec: LaunchSpec, make_artifact: MakeArtifact, tmp_path: Path) -> None:
         engine.answer([{"to": [], "err": "Cannot connect to the Docker daemon at unix:///x.sock. Is it running?\n", "code": 1}])
         reason = LAUNCHER.unavailable()
         assert reason is not None
@@ -255,9 +225,9 @@ class TestUnavailable:
         with pytest.raises(MissingToolError, match="Cannot connect"):
             LAUNCHER.start("t", spec, make_artifact("other"), tmp_path / "targets" / "t")
 
-    def test_podman_where_docker_has_no_engine(self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_podman_where_docker_has_no_engine(self, engine: RecordedTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         engine.answer([{"to": [], "code": 1}])
-        podman = Engine(tmp_path / "podman", "podman")
+        podman = RecordedTool(tmp_path / "podman", "podman")
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{tmp_path / 'podman'}")
         assert LAUNCHER.unavailable() is None
         assert podman.calls == [["ps", "--quiet"]]
@@ -283,19 +253,21 @@ class TestUnavailable:
         ("", "resume", []),
     ],
 )
-def test_pause_and_resume_tell_the_engine_once(engine: Engine, container_target: Target, state: str, calls: str, done: list[str]) -> None:
+def test_pause_and_resume_tell_the_engine_once(
+    engine: RecordedTool, container_target: Target, state: str, calls: str, done: list[str]
+) -> None:
     engine.answer([{"to": ["inspect"], "out": state}])
     getattr(LAUNCHER, calls)(container_target)
     assert [call[0] for call in engine.calls if call[0] in ("pause", "unpause")] == done
 
 
-def test_a_pause_that_the_engine_refuses_is_an_error(engine: Engine, container_target: Target) -> None:
+def test_a_pause_that_the_engine_refuses_is_an_error(engine: RecordedTool, container_target: Target) -> None:
     engine.answer([{"to": ["inspect"], "out": "true false"}, {"to": ["pause"], "code": 1, "err": "Error: cgroups v1 without a freezer"}])
     with pytest.raises(ServeoffError, match=r"could not pause the container .*: Error: cgroups v1 without a freezer"):
         LAUNCHER.pause(container_target)
 
 
-def test_processes_are_the_containers_own_or_unknown(engine: Engine, container_target: Target) -> None:
+def test_processes_are_the_containers_own_or_unknown(engine: RecordedTool, container_target: Target) -> None:
     engine.answer(
         [{"to": ["inspect"], "out": f"{os.getpid()} 0123456789abcdef"}]
     )  # in a virtual machine: another process has that pid here
@@ -303,12 +275,12 @@ def test_processes_are_the_containers_own_or_unknown(engine: Engine, container_t
 
 
 @pytest.mark.parametrize(("paused", "asleep"), [("true", True), ("false", False), ("", False)])
-def test_asleep_is_what_the_engine_says(engine: Engine, container_target: Target, paused: str, asleep: bool) -> None:
+def test_asleep_is_what_the_engine_says(engine: RecordedTool, container_target: Target, paused: str, asleep: bool) -> None:
     engine.answer([{"to": ["inspect", "--format", "{{.State.Paused}}"], "out": paused}])
     assert LAUNCHER.asleep(container_target) is asleep
 
 
-def pinned(engine: Engine, target: Target, monkeypatch: pytest.MonkeyPatch, *, ours: bool, answers: Answers) -> list[list[str]]:
+def pinned(engine: RecordedTool, target: Target, monkeypatch: pytest.MonkeyPatch, *, ours: bool, answers: Answers) -> list[list[str]]:
     """What the engine was told, of a running container whose processes this host sees, or does not."""
     monkeypatch.setattr(container, "_in_container", lambda pid, container_id: ours)
     running: dict[str, object] = {"to": ["inspect", "--format", "{{.State.Running}}"], "out": "true"}
@@ -317,7 +289,7 @@ def pinned(engine: Engine, target: Target, monkeypatch: pytest.MonkeyPatch, *, o
     return [call for call in engine.calls if call[0] == "update"]
 
 
-def test_a_container_is_pinned_by_its_engine(engine: Engine, container_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_is_pinned_by_its_engine(engine: RecordedTool, container_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     told = pinned(engine, container_target, monkeypatch, ours=True, answers=[])
     assert told == [["update", "--cpuset-cpus", "1,3", container_target.container]]
     engine.answer([{"to": ["inspect"], "code": 1}])
@@ -325,7 +297,9 @@ def test_a_container_is_pinned_by_its_engine(engine: Engine, container_target: T
     assert [call for call in engine.calls if call[0] == "update"] == told, "one that is gone is left alone"
 
 
-def test_a_container_that_cannot_be_pinned_says_why(engine: Engine, container_target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_that_cannot_be_pinned_says_why(
+    engine: RecordedTool, container_target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ServeoffError, match="t cannot be pinned to cores: its engine runs in a virtual machine"):
         pinned(engine, container_target, monkeypatch, ours=False, answers=[])
     refused: Answers = [{"to": ["update"], "code": 1, "err": "Error response from daemon: cpuset is not mounted"}]

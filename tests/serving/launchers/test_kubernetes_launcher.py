@@ -1,9 +1,8 @@
-"""The launcher kubernetes against a recorded cluster: a `kubectl` on PATH that writes down what it is told and answers from a file."""
+"""The launcher kubernetes against a recorded cluster: a `kubectl` on PATH that answers as it was told to."""
 
 from __future__ import annotations
 
 import json
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,55 +21,18 @@ from serveoff.workspace import Workspace
 from serving import matrix
 from serving.launchers import _kubectl, _overlay, kubernetes
 
+from .recorded_tool import Answers, RecordedTool
+
 LAUNCHER = LAUNCHERS.load("kubernetes")
 
-_KUBECTL = f"""#!{sys.executable} -IS
-import json, pathlib, sys, time
-here = pathlib.Path(__file__).parent
-told = sys.argv[1:]
-before = (here / "calls").read_text().splitlines() if (here / "calls").exists() else []
-with (here / "calls").open("a") as file:
-    file.write(json.dumps(told) + "\\n")
-if "--stdin" in told:
-    (here / "received.tar").write_bytes(sys.stdin.buffer.read())
-for answer in json.loads((here / "answers").read_text()):
-    after = answer.get("after")
-    if set(answer["to"]) <= set(told) and (not after or any(after in json.loads(line) for line in before)):
-        sys.stdout.write(answer.get("out", ""))
-        sys.stderr.write(answer.get("err", ""))
-        sys.stdout.flush()
-        time.sleep(answer.get("stays_s", 0))
-        sys.exit(answer.get("code", 0))
-"""
-
 MakeArtifact = Callable[..., Artifact]
-Answers = list[dict[str, object]]
 PORT_FORWARD: dict[str, object] = {"to": ["port-forward"], "stays_s": 60}
 
 
-class Cluster:
-    """`answers`: what it says to a command with these words, perhaps only after one with the word `after` (the first match wins)."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir()
-        self._directory = directory
-        self.answer([])
-        (directory / "kubectl").write_text(_KUBECTL)
-        (directory / "kubectl").chmod(0o755)
-
-    def answer(self, answers: Answers) -> None:
-        (self._directory / "answers").write_text(json.dumps(answers))
-
-    @property
-    def calls(self) -> list[list[str]]:
-        path = self._directory / "calls"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    @property
-    def received(self) -> dict[str, tuple[int, int]]:
-        """name -> (owner, mode) of the files that were sent into a pod."""
-        with tarfile.open(self._directory / "received.tar") as archive:
-            return {member.name: (member.uid, member.mode) for member in archive if member.isfile()}
+def received(cluster: RecordedTool) -> dict[str, tuple[int, int]]:
+    """name -> (owner, mode) of the files that were sent into a pod."""
+    with tarfile.open(cluster.stdin) as archive:
+        return {member.name: (member.uid, member.mode) for member in archive if member.isfile()}
 
 
 def pods(*containers: dict[str, Any], init: dict[str, Any] | None = None, **status: Any) -> str:
@@ -100,11 +62,11 @@ GOOD: Answers = [
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedTool:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv(kubernetes.NAMESPACE_VARIABLE, raising=False)
     monkeypatch.setattr(kubernetes, "_LOOK_S", 0.01)
-    cluster = Cluster(tmp_path / "bin")
+    cluster = RecordedTool(tmp_path / "bin", "kubectl")
     cluster.answer(GOOD)
     return cluster
 
@@ -127,12 +89,12 @@ def spec(make_artifact: MakeArtifact, tiny_spec: Callable[..., LaunchSpec], tmp_
 
 
 @pytest.fixture
-def start(cluster: Cluster, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> Callable[[], Target]:
+def start(cluster: RecordedTool, spec: LaunchSpec, workspace: Workspace, make_artifact: MakeArtifact) -> Callable[[], Target]:
     work, artifact = workspace.targets / "double@tfserving.kubernetes", make_artifact("other")
     return lambda: LAUNCHER.start(work.name, spec, artifact, work)
 
 
-def test_start_applies_fills_waits_and_forwards(cluster: Cluster, start: Callable[[], Target], workspace: Workspace) -> None:
+def test_start_applies_fills_waits_and_forwards(cluster: RecordedTool, start: Callable[[], Target], workspace: Workspace) -> None:
     target = start()
     work = workspace.targets / target.id
     mark = _overlay.mark(target.id, workspace.root)
@@ -154,14 +116,14 @@ def test_start_applies_fills_waits_and_forwards(cluster: Cluster, start: Callabl
         ["--namespace", "serveoff", "port-forward", "--address", "127.0.0.1", "pod/pod-1", f"{port}:8080"]
     ]
     assert [call for call in cluster.calls if "port-forward" not in call] == [*told, get_pods]
-    assert cluster.received == {"./1/model": (0, 0o644)}
+    assert received(cluster) == {"./1/model": (0, 0o644)}
     assert (target.launcher, target.container) == ("kubernetes", f"serveoff/tfserving-server-{mark}")
     assert (work / "kubernetes" / "files" / "told.txt").read_text() == "port 8080, {not.a.slot}"
     LAUNCHER.stop(target)
 
 
 def test_another_namespace_is_made_where_it_is_not_there(
-    cluster: Cluster, start: Callable[[], Target], monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+    cluster: RecordedTool, start: Callable[[], Target], monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:
     monkeypatch.setenv(kubernetes.NAMESPACE_VARIABLE, "mine")
     cluster.answer([{"to": ["get", "namespace"], "err": 'Error from server (NotFound): namespaces "mine" not found', "code": 1}, *GOOD])
@@ -202,7 +164,7 @@ def test_another_namespace_is_made_where_it_is_not_there(
     ],
 )
 def test_a_pod_that_does_not_come_up_says_why_and_is_deleted(
-    cluster: Cluster, start: Callable[[], Target], said: str, error: type[ServeoffError], words: str
+    cluster: RecordedTool, start: Callable[[], Target], said: str, error: type[ServeoffError], words: str
 ) -> None:
     cluster.answer([{"to": ["get", "pods"], "out": said}, {"to": ["logs"], "out": "its last words\n"}])
     with pytest.raises(error, match=words) as caught:
@@ -231,7 +193,7 @@ def test_a_pod_that_does_not_come_up_says_why_and_is_deleted(
     ],
 )
 def test_a_pod_that_never_starts_says_what_it_waits_for(
-    cluster: Cluster, start: Callable[[], Target], monkeypatch: pytest.MonkeyPatch, pods_said: str, deployments_said: str, words: str
+    cluster: RecordedTool, start: Callable[[], Target], monkeypatch: pytest.MonkeyPatch, pods_said: str, deployments_said: str, words: str
 ) -> None:
     monkeypatch.setattr(kubernetes, "_PULL_S", 0.0)
     cluster.answer([{"to": ["get", "pods"], "out": pods_said}, {"to": ["get", "deployment"], "out": deployments_said}])
@@ -240,20 +202,20 @@ def test_a_pod_that_never_starts_says_what_it_waits_for(
     assert "delete" in cluster.calls[-1]
 
 
-def test_a_model_that_cannot_be_sent_says_why(cluster: Cluster, start: Callable[[], Target]) -> None:
+def test_a_model_that_cannot_be_sent_says_why(cluster: RecordedTool, start: Callable[[], Target]) -> None:
     cluster.answer([{"to": ["exec", "--stdin"], "err": "error: unable to upgrade connection: Forbidden\n", "code": 1}, *GOOD])
     with pytest.raises(NotReadyError, match="could not be copied into the pod pod-1: error: unable to upgrade connection: Forbidden"):
         start()
 
 
-def test_a_refused_manifest_says_why_and_how_to_try_by_hand(cluster: Cluster, start: Callable[[], Target]) -> None:
+def test_a_refused_manifest_says_why_and_how_to_try_by_hand(cluster: RecordedTool, start: Callable[[], Target]) -> None:
     cluster.answer([{"to": ["apply"], "err": "error: deployments.apps is forbidden\n", "code": 1}])
     with pytest.raises(NotReadyError, match=r"kubectl failed: error: deployments.apps is forbidden") as e:
         start()
     assert e.value.hint.startswith("try it by hand: kubectl --namespace serveoff apply --kustomize ")
 
 
-def test_a_server_that_the_cluster_started_again_is_dead_and_says_how_it_ended(cluster: Cluster, start: Callable[[], Target]) -> None:
+def test_a_server_that_the_cluster_started_again_is_dead_and_says_how_it_ended(cluster: RecordedTool, start: Callable[[], Target]) -> None:
     target = start()
     again = server({"running": {}}, ready=True, restartCount=1, lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
     cluster.answer([{"to": ["get", "pods"], "out": pods(again)}, {"to": ["logs", "--previous"], "out": "loading\nout of memory error\n"}])
@@ -267,7 +229,7 @@ def test_a_server_that_the_cluster_started_again_is_dead_and_says_how_it_ended(c
     LAUNCHER.stop(target)
 
 
-def test_a_port_forward_that_ended_is_told_apart_from_the_server(cluster: Cluster, start: Callable[[], Target]) -> None:
+def test_a_port_forward_that_ended_is_told_apart_from_the_server(cluster: RecordedTool, start: Callable[[], Target]) -> None:
     cluster.answer([{"to": ["port-forward"], "err": "error: lost connection to pod\n", "code": 1}, *GOOD])
     target = start()
     while process.find(target.pid or 0, target.pid_started_at) is not None:
@@ -277,7 +239,7 @@ def test_a_port_forward_that_ended_is_told_apart_from_the_server(cluster: Cluste
     assert "error: lost connection to pod" in LAUNCHER.exit_reason(target)
 
 
-def test_stop_deletes_by_label_and_ends_the_port_forward(cluster: Cluster, start: Callable[[], Target], workspace: Workspace) -> None:
+def test_stop_deletes_by_label_and_ends_the_port_forward(cluster: RecordedTool, start: Callable[[], Target], workspace: Workspace) -> None:
     target = start()
     LAUNCHER.stop(target)
     label = f"serveoff.target={_overlay.mark(target.id, workspace.root)}"
@@ -289,7 +251,7 @@ def test_stop_deletes_by_label_and_ends_the_port_forward(cluster: Cluster, start
         LAUNCHER.stop(target)
 
 
-def test_without_a_cluster_a_recorded_target_is_out_of_reach_and_blocks_nothing(cluster: Cluster, start: Callable[[], Target]) -> None:
+def test_without_a_cluster_a_recorded_target_is_out_of_reach_and_blocks_nothing(cluster: RecordedTool, start: Callable[[], Target]) -> None:
     target = start()
     cluster.answer([{"to": [], "err": "The connection to the server was refused\n", "code": 1}])
     assert not LAUNCHER.alive(target)
@@ -299,7 +261,7 @@ def test_without_a_cluster_a_recorded_target_is_out_of_reach_and_blocks_nothing(
     assert f"delete {Path(target.log).parent}" in e.value.hint
 
 
-def test_sweep_asks_only_where_a_target_was_in_a_cluster_and_finds_it_by_its_label(cluster: Cluster, workspace: Workspace) -> None:
+def test_sweep_asks_only_where_a_target_was_in_a_cluster_and_finds_it_by_its_label(cluster: RecordedTool, workspace: Workspace) -> None:
     assert LAUNCHER.sweep(workspace.root) == []
     assert cluster.calls == []
     (workspace.targets / "double@tfserving.kubernetes").mkdir(parents=True)
@@ -309,7 +271,7 @@ def test_sweep_asks_only_where_a_target_was_in_a_cluster_and_finds_it_by_its_lab
     assert cluster.calls[-1][2:6] == ["delete", kubernetes.KINDS, "--selector", label]
 
 
-def test_what_a_cluster_cannot_do_is_refused_in_one_sentence(cluster: Cluster, start: Callable[[], Target]) -> None:
+def test_what_a_cluster_cannot_do_is_refused_in_one_sentence(cluster: RecordedTool, start: Callable[[], Target]) -> None:
     target = start()
     with pytest.raises(ServeoffError, match="cannot be paused: Kubernetes pauses no pod"):
         LAUNCHER.pause(target)
@@ -329,7 +291,7 @@ class TestUnavailable:
         monkeypatch.setenv("PATH", str(tmp_path))
         assert LAUNCHER.unavailable() == "kubectl is not on PATH: install it, and name a cluster in its kubeconfig"
 
-    def test_no_cluster(self, cluster: Cluster, start: Callable[[], Target]) -> None:
+    def test_no_cluster(self, cluster: RecordedTool, start: Callable[[], Target]) -> None:
         cluster.answer([{"to": ["version"], "err": "The connection to the server localhost:8080 was refused\n", "code": 1}])
         reason = LAUNCHER.unavailable()
         assert reason is not None
@@ -337,12 +299,12 @@ class TestUnavailable:
         with pytest.raises(MissingToolError, match="no Kubernetes cluster answers"):
             start()
 
-    def test_a_cluster_that_hangs(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_cluster_that_hangs(self, cluster: RecordedTool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_kubectl, "_ANSWER_S", 0.2)
         cluster.answer([{"to": ["version"], "stays_s": 30}])
         assert "no answer within 0.4 s" in str(LAUNCHER.unavailable())
 
-    def test_a_cluster_that_answers_is_used_only_where_it_is_named(self, cluster: Cluster, make_artifact: MakeArtifact) -> None:
+    def test_a_cluster_that_answers_is_used_only_where_it_is_named(self, cluster: RecordedTool, make_artifact: MakeArtifact) -> None:
         assert LAUNCHER.unavailable() is None
         assert "kubernetes" not in matrix.PREFERRED
         named = Selection(servers=("tfserving",), launchers=("kubernetes",))
