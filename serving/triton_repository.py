@@ -14,6 +14,8 @@ from serveoff.contract import Manifest, TensorSpec
 from serveoff.errors import InputError
 from serveoff.plugins import Artifact
 
+from . import readable
+
 _BACKENDS = {
     "onnx": ("onnxruntime", {"intra_op_thread_count": None, "inter_op_thread_count": 1}),
     "torchscript": ("pytorch", {"INTRA_OP_THREAD_COUNT": None, "INTER_OP_THREAD_COUNT": 1}),
@@ -36,8 +38,7 @@ def write(artifact: Artifact, repository: Path, threads: int) -> None:
     # A SavedModel is a directory of this name; the other files are called so already.
     shutil.copytree(artifact.version_dir, version / "model.savedmodel" if manifest.format == "savedmodel" else version)
     storage.write_bytes(folder / "config.pbtxt", configuration(manifest, threads).encode())
-    for path in (repository, *repository.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+    readable.for_any_user(repository)
 
 
 def configuration(manifest: Manifest, threads: int) -> str:

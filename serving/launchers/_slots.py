@@ -11,6 +11,8 @@ from serveoff import storage
 from serveoff.errors import ServeoffError
 from serveoff.launch import Endpoint, LaunchSpec
 
+from .. import readable
+
 _SLOT = re.compile(r"\{(?:(port|mount|file)\.([^{}]+)|(work|scratch|host))\}")
 
 
@@ -48,9 +50,8 @@ def write_files(spec: LaunchSpec, slots: Slots, directory: Path) -> None:
     """Write the spec's files, slots filled, readable for any user of an image."""
     for name, text in spec.files.items():
         storage.write_bytes(directory / name, slots.fill(text).encode())
-        (directory / name).chmod(0o644)
     if spec.files:
-        directory.chmod(0o755)
+        readable.for_any_user(directory)
 
 
 def metrics(spec: LaunchSpec, ports: Mapping[str, int]) -> str | None:

@@ -16,7 +16,7 @@ from serveoff import storage
 from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
-from .. import tflite_names
+from .. import readable, tflite_names
 
 IMAGE = "openvino/model_server:2025.4"
 IMAGE_VARIABLE = "SERVEOFF_OPENVINO_IMAGE"
@@ -84,8 +84,7 @@ def write_models(artifact: Artifact, models: Path) -> None:
     if artifact.manifest.format == "tflite":
         names = tflite_names.internal((version / artifact.manifest.serve_file).read_bytes(), artifact.manifest.signature)
         storage.write_bytes(version / "mapping_config.json", json.dumps(names, indent=2).encode())
-    for path in (models, *models.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+    readable.for_any_user(models)
 
 
 SERVER: Server = OpenVino()

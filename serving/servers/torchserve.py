@@ -22,7 +22,7 @@ from serveoff.errors import MissingToolError
 from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
-from .. import torchserve_archive
+from .. import readable, torchserve_archive
 
 IMAGE = "pytorch/torchserve:0.12.0-cpu"
 _OLDEST_JAVA = 17
@@ -72,10 +72,8 @@ class TorchServe:
             raise MissingToolError(f"PyTorch 2.4 in the image {IMAGE} cannot read it", hint="name a newer one: SERVEOFF_TORCHSERVE_IMAGE")
         name = artifact.manifest.served_name
         store = work / "store"
-        archive = store / f"{name}.mar"
-        torchserve_archive.write(artifact, archive)
-        store.chmod(0o755)  # the image's user is not ours
-        archive.chmod(0o644)
+        torchserve_archive.write(artifact, store / f"{name}.mar")
+        readable.for_any_user(store)
         return LaunchSpec(
             server="torchserve",
             artifact_id=artifact.manifest.id,
