@@ -38,6 +38,7 @@ _MASK, _SEGMENT = "mask", "token_type"
 _MOST_RANDOM_BYTES = 256 * 2**20
 _SEED = 20_240
 _UNKNOWN_IDS = Ids(100)
+_NUMBERS = "random numbers"
 
 
 def given(source: OwnModel) -> tuple[dict[str, Array] | None, Array | None]:
@@ -82,15 +83,21 @@ def fit(known: Sequence[TensorSpec], samples: Tensors) -> dict[str, Array]:
     return fitted
 
 
-def random(known: Sequence[TensorSpec], domain: Mapping[str, Ids]) -> dict[str, Array]:
-    """ENOUGH seeded rows (fewer where they would be very large). `domain` has the ids of an input, where they are known."""
+def random(known: Sequence[TensorSpec], domain: Mapping[str, Ids]) -> tuple[dict[str, Array], str]:
+    """ENOUGH seeded rows (fewer where they would be very large), and what they are in words.
+
+    `domain` has the ids of an input, where they are known.
+    """
     generator = np.random.default_rng(_SEED)
     row_bytes = sum(
         np.dtype(object if t.dtype == "string" else t.dtype).itemsize * math.prod(size or 1 for size in t.shape[1:]) for t in known
     )
     rows = max(8, min(ENOUGH, _MOST_RANDOM_BYTES // max(1, row_bytes)))
-    drawn = {t.name: _random(generator, t, (rows, *t.shape[1:]), domain.get(t.name, _UNKNOWN_IDS)) for t in known}
-    return {name: _padded(name, value, drawn, domain) for name, value in drawn.items()}
+    found = {t.name: _random(generator, t, (rows, *t.shape[1:]), domain.get(t.name, _UNKNOWN_IDS)) for t in known}
+    drawn = {name: value for name, (value, _) in found.items()}
+    *others, last = dict.fromkeys(words for _, words in found.values())
+    padded = {name: _padded(name, value, drawn, domain) for name, value in drawn.items()}
+    return padded, f"{', '.join(others)} and {last}" if others else last
 
 
 def _padded(name: str, value: Array, drawn: Tensors, domain: Mapping[str, Ids]) -> Array:
@@ -101,25 +108,27 @@ def _padded(name: str, value: Array, drawn: Tensors, domain: Mapping[str, Ids]) 
     return np.where(mask != 0, value, domain.get(name, _UNKNOWN_IDS).pad).astype(value.dtype)
 
 
-def _random(generator: np.random.Generator, tensor: TensorSpec, shape: tuple[Any, ...], ids: Ids) -> Array:
+def _random(generator: np.random.Generator, tensor: TensorSpec, shape: tuple[Any, ...], ids: Ids) -> tuple[Array, str]:
+    """One input's samples, and what they are in words."""
     if tensor.dtype == "string":
         texts: Array = np.array([f"sample {number}" for number in range(math.prod(shape))], object).reshape(shape)
-        return texts
+        return texts, "numbered texts"
     if tensor.dtype == "bool":
-        return generator.random(shape) < 0.5
+        return generator.random(shape) < 0.5, "random truth values"
     if _MASK in tensor.name.lower():  # the last part of a row is padding
         length = shape[-1] if len(shape) > 1 else 1
         ends = generator.integers(max(1, length // 2), length + 1, size=(*shape[:-1], 1))
-        return (np.arange(length) < ends).astype(tensor.dtype).reshape(shape)
+        return (np.arange(length) < ends).astype(tensor.dtype).reshape(shape), "masks of random length"
     if tensor.dtype in ("uint8", "int8"):
         info = np.iinfo(tensor.dtype)
-        return generator.integers(info.min, info.max, size=shape, dtype=tensor.dtype, endpoint=True)
+        return generator.integers(info.min, info.max, size=shape, dtype=tensor.dtype, endpoint=True), _NUMBERS
     if np.issubdtype(np.dtype(tensor.dtype), np.integer):
         if _SEGMENT in tensor.name.lower():  # a first text, and a second one
-            return (np.arange(shape[-1]) >= generator.integers(1, shape[-1] + 1, size=(*shape[:-1], 1))).astype(tensor.dtype)
+            second = np.arange(shape[-1]) >= generator.integers(1, shape[-1] + 1, size=(*shape[:-1], 1))
+            return second.astype(tensor.dtype), "segments of random length"
         others = generator.integers(0, max(1, ids.count - 1), size=shape)
-        return (others + (others >= ids.pad)).astype(tensor.dtype)
-    return generator.standard_normal(shape).astype(tensor.dtype)
+        return (others + (others >= ids.pad)).astype(tensor.dtype), f"random ids below {ids.count:,}"
+    return generator.standard_normal(shape).astype(tensor.dtype), _NUMBERS
 
 
 def _read(path: Path, *, allow_pickle: bool) -> dict[str, Array]:

@@ -47,7 +47,8 @@ def take_in(folder: Path, origin: Origin, first: str | None) -> None:
     fixed = tensors.fixed_batch(known, what)
     if fixed is not None and origin != GIVEN:
         raise InputError(f"{what} takes batches of {fixed} only", hint="leave the batch open: keras.Input(shape), without batch_size")
-    fed = _whole_batches(sample_files.random(known, opened.ids) if provided is None else sample_files.fit(known, provided), fixed, what)
+    samples, drawn = sample_files.random(known, opened.ids) if provided is None else (sample_files.fit(known, provided), "")
+    fed = _whole_batches(samples, fixed, what)
     inputs = tensors.batched(known)
     opened.settle(inputs, {name: value[: fixed or 2] for name, value in fed.items()})
     answers.require_finite(opened.weights(), what)
@@ -67,7 +68,7 @@ def take_in(folder: Path, origin: Origin, first: str | None) -> None:
         fixed_batch=fixed,
         signature=getattr(opened, "signature", SIGNATURE),
         weights_sha256=_keep(opened, folder, origin),
-        notes=() if before else _notes(rows, random=provided is None),
+        notes=() if before else _notes(rows, drawn),
         beside=python_file.beside(Path(source.path)),
         unlike=unlike,
     )
@@ -99,9 +100,9 @@ def _keep(opened: Opened, folder: Path, origin: Origin) -> str:
     return artifacts.digest(path)
 
 
-def _notes(rows: int, *, random: bool) -> tuple[str, ...]:
-    if random:
-        return (f"its {rows} samples are random numbers: they may not be what the model meets; --samples file.npz gives real ones",)
+def _notes(rows: int, drawn: str) -> tuple[str, ...]:
+    if drawn:
+        return (f"its {rows} samples are {drawn}: they may not be what the model meets; --samples file.npz gives real ones",)
     if rows < sample_files.ENOUGH:
         return (f"it has {rows} samples only: with fewer than {sample_files.ENOUGH} different requests, a cache may answer some",)
     return ()

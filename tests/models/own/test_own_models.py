@@ -155,6 +155,7 @@ def test_what_a_model_directory_tells(transformers: Found) -> None:
     three = [f"{name}:int64:[None, 64]" for name in ("input_ids", "attention_mask", "token_type_ids")]
     assert transformers["encoder"]["inputs"] == three
     assert transformers["encoder"]["outputs"] == ["last_hidden_state:float32:[None, 64, 8]", "pooler_output:float32:[None, 8]"]
+    assert "samples are random ids below 50, masks of random length and segments of random length" in transformers["encoder"]["notes"][0]
     assert transformers["no_pooler"]["outputs"] == ["last_hidden_state:float32:[None, 64, 8]"], "one that was never trained answers nothing"
     assert transformers["classifier"]["outputs"] == ["logits:float32:[None, 3]"]
     assert transformers["half"]["outputs"] == transformers["encoder"]["outputs"], "float16 on disk is computed in float32"

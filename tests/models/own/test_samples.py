@@ -9,7 +9,9 @@ from serveoff.contract import TensorSpec
 def test_drawn_texts_are_words_then_padding() -> None:
     names = ("input_ids", "attention_mask", "token_type_ids")
     known = [TensorSpec(name=name, dtype="int64", shape=(None, 16)) for name in names]
-    ids, mask, segments = random(known, {"input_ids": Ids(40, pad=3), "token_type_ids": Ids(2)}).values()
+    drawn, words = random(known, {"input_ids": Ids(40, pad=3), "token_type_ids": Ids(2)})
+    ids, mask, segments = drawn.values()
+    assert words == "random ids below 40, masks of random length and segments of random length"
     assert set(np.unique(mask)) == {0, 1}
     assert (mask[:, :-1] >= mask[:, 1:]).all(), "what is hidden is at the end"
     assert (ids[mask == 0] == 3).all()
@@ -22,6 +24,8 @@ def test_drawn_texts_are_words_then_padding() -> None:
 
 
 def test_ids_alone_have_no_padding() -> None:
-    (ids,) = random([TensorSpec(name="user_ids", dtype="int32", shape=(None, 4))], {}).values()
+    drawn, words = random([TensorSpec(name=f"{what}_ids", dtype="int32", shape=(None, 4)) for what in ("user", "item")], {})
+    assert words == "random ids below 100"
+    ids = drawn["user_ids"]
     assert ids.dtype == np.int32
     assert ids.min() > 0
