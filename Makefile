@@ -72,13 +72,13 @@ stop: $(STAMP) ## End everything that serveoff started, also after a crash
 	@$(RUN) stop $(MATRIX) $(PLACE) $(call option,PROTOCOL,protocol) $(ARGS)
 
 up: $(STAMP) ## Start the compose stack: servers, Locust's page and WORKERS workers, Prometheus
-	@$(STACK) --profile monitoring up --detach --scale locust-worker=$(WORKERS) $(ARGS)
+	@$(STACK) up --detach --scale locust-worker=$(WORKERS) $(ARGS)
 
 load-stack: $(STAMP) ## Load the compose stack by its Locust workers, and write the report
 	@$(STACK) exec -T locust-master serveoff loadtest --workers $(WORKERS) --master-bind 0.0.0.0:5557 $(ARGS)
 
 down: $(STAMP) ## Take the compose stack down; nothing of it is left
-	@$(STACK) --profile monitoring down --volumes --remove-orphans $(ARGS)
+	@$(STACK) down --volumes --remove-orphans $(ARGS)
 
 doctor: $(STAMP) ## Say what can run on this machine, and what is missing for the rest
 	@$(RUN) doctor $(ARGS)

@@ -30,6 +30,8 @@ ARTIFACTS = {
     "edge": "digits_cnn.keras.tflite.float32",
 }
 """What each server serves unless told otherwise."""
+MONITORING, PROMETHEUS = "monitoring", "prom/prometheus:v3.5.0"
+"""The profile of compose.yaml that is on unless COMPOSE_PROFILES says otherwise, and the image that it alone needs."""
 _OUR_USER = 10001
 
 
@@ -39,7 +41,10 @@ def main() -> None:
         workspace, command = Workspace.current(), (*tool(), "--file", str(COMPOSE), *words)
         if "up" in words:
             prepare(workspace)
-        os.execvpe(command[0], command, variables(workspace) | os.environ)  # noqa: S606 - no shell
+        environment = {"COMPOSE_PROFILES": MONITORING} | variables(workspace) | os.environ
+        if "up" in words and environment["COMPOSE_PROFILES"] == MONITORING and not _has_prometheus():
+            environment["COMPOSE_PROFILES"] = ""
+        os.execvpe(command[0], command, environment)  # noqa: S606 - no shell
     except ServeoffError as error:
         sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         sys.exit(error.exit_code)
@@ -100,6 +105,19 @@ def _given(workspace: Workspace, server: str, threads: int) -> dict[str, str]:
     container.write_files(spec, work)
     (mount,) = spec.mounts.values()
     return {f"{variable}_ARTIFACT": wanted, f"{variable}_MODEL": spec.model_name, f"{variable}_MODELS": mount.host_path}
+
+
+def _has_prometheus() -> bool:
+    """Whether its image is here, or can be pulled; where it cannot, a sentence says so: all else can do without it."""
+    if shutil.which("docker") is None:
+        return True  # docker-compose on another engine: it finds out itself
+    image = os.environ.get("SERVEOFF_PROMETHEUS_IMAGE") or PROMETHEUS
+    if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0:
+        return True
+    if subprocess.run(["docker", "pull", image], check=False).returncode == 0:
+        return True
+    sys.stderr.write(f"Prometheus is left out: docker could not pull {image}. Everything else comes up without it.\n")
+    return False
 
 
 def _threads() -> int:

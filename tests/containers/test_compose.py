@@ -1,7 +1,7 @@
 """The compose stack on a real engine: up, loaded through the Locust master by two workers, a server killed under load, and nothing left.
 
 Our embedded image stands in for tensorflow/serving, and the TorchServe image that is built from the pip package for pytorch/torchserve:
-there is no image registry here. So Prometheus (the profile `monitoring`) is not run either; tests/serving/test_stack.py checks its file.
+there is no image registry here. So Prometheus is left out as anywhere without one; tests/serving/test_stack.py checks its file.
 """
 
 from __future__ import annotations

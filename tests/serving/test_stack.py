@@ -90,6 +90,7 @@ def test_the_pins_are_those_of_the_launchers(made: dict[str, str]) -> None:
     services = parsed(made)
     assert services["tfserving"]["image"] == tfserving.IMAGE
     assert services["torchserve"]["image"] == torchserve.IMAGE
+    assert services["prometheus"]["image"] == stack.PROMETHEUS
     assert services["locust-master"]["environment"]["SERVEOFF_TORCHSERVE_IMAGE"] == torchserve.IMAGE
     assert parsed(made | {"SERVEOFF_TFSERVING_IMAGE": "own/image:1"})["tfserving"]["image"] == "own/image:1"
 
@@ -186,3 +187,32 @@ def test_either_compose_is_called_with_the_variables(
     assert words == ("compose " if plugin else "") + f"--file {stack.COMPOSE} down --volumes"
     assert (model, project) == ("double", "mine")
     assert json.loads((workspace.root / "stack" / "variables.json").read_text()) == made
+
+
+@pytest.mark.parametrize(
+    ("here", "pulled", "wanted", "left_out"),
+    [(True, False, {}, False), (False, True, {}, False), (False, False, {}, True), (False, False, {"COMPOSE_PROFILES": ""}, False)],
+)
+def test_the_stack_comes_up_without_an_image_of_prometheus(
+    made: dict[str, str], workspace: Workspace, tmp_path: Path, here: bool, pulled: bool, wanted: dict[str, str], left_out: bool
+) -> None:
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    answers = f'[ "$1" = image ] && exit {1 - here}\n[ "$1" = pull ] && exit {1 - pulled}\nexit 0\n'
+    docker.write_text(f'#!/bin/sh\nprintf "%s: $COMPOSE_PROFILES\\n" "$*" >>"$TOLD"\n{answers}')
+    docker.chmod(0o755)
+    environment = os.environ | {
+        "PATH": str(docker.parent),
+        "TOLD": str(tmp_path / "told"),
+        "SERVEOFF_WORKSPACE": str(workspace.root),
+        "SERVEOFF_PROMETHEUS_IMAGE": "mirror.example/prometheus:1",
+        **wanted,
+    }
+    done = subprocess.run(process.python(stack.__name__, "up", "--detach"), env=environment, check=True, capture_output=True, text=True)
+    *asked, last = (tmp_path / "told").read_text().splitlines()
+    profiles = "" if left_out or wanted else stack.MONITORING
+    assert last == f"compose --file {stack.COMPOSE} up --detach: {profiles}"
+    looked = ["image inspect mirror.example/prometheus:1: "] if not wanted else []
+    assert asked[1:] == looked + ["pull mirror.example/prometheus:1: "] * (not here and not wanted)
+    said = "Prometheus is left out: docker could not pull mirror.example/prometheus:1. Everything else comes up without it.\n"
+    assert done.stderr == (said if left_out else "")
