@@ -72,6 +72,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--comparisons", type=int, default=20, help="of each kind (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of each comparison (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=1.5, help="of each round (default: %(default)s)")
+    parser.add_argument(
+        "--turn", type=float, default=0.1, help="seconds of the turns that the targets take; 0: each whole (default: %(default)s)"
+    )
     parser.add_argument("--users", type=int, default=2, help="of the closed loop (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=0, help="an open loop at so many requests/s instead of the closed one")
     parser.add_argument("--metric", help="what the verdict is about; the default is that of `serveoff compare`")
@@ -91,7 +94,14 @@ def _start(stand_ins: StandIns, options: argparse.Namespace) -> None:
 
 def _compare(stand_ins: StandIns, options: argparse.Namespace, number: int) -> dict[str, dict[str, Any]]:
     load = f"constant:rate_rps={options.rate}" if options.rate else f"closed:users={options.users}"
-    plan = make([f"{load},duration_s={options.seconds}"], rounds=options.rounds, seed=number + 1, warmup_s=0.5, warmup_limit_s=2)
+    plan = make(
+        [f"{load},duration_s={options.seconds}"],
+        rounds=options.rounds,
+        seed=number + 1,
+        warmup_s=0.5,
+        warmup_limit_s=2,
+        turn_s=options.turn,
+    )
     started = time.monotonic()
     directory = load_test(Selection(), plan, stand_ins.workspace, Console(quiet=True))
     took_s = time.monotonic() - started

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from serveoff.contract import Parity
 from serveoff.launch import Target
 from serveoff.results import WRONG_ANSWER, Cell, CellJob, ClientCost, LoadPlan, Measurement, ProfileChoice
 
-from . import calibration, candidates, crew, handover, measure, merge, payloads, server_side, sleepers, steadiness, validity, watch
+from . import calibration, candidates, crew, handover, measure, merge, payloads, relay, server_side, sleepers, steadiness, validity, watch
 from .candidates import Candidate
 from .member import Member
 from .profiles import resolve, searching
@@ -37,14 +37,10 @@ class Subject:
 
 def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Cell:
     """Run the step's profile. Never raises for what a target does: a target that dies is a result."""
-    profile = plan.profiles[step.number]
-    name = f"{step.number + 1}-{profile.name}" + (f".round{step.round}" if plan.rounds > 1 else "")
-    name += f".attempt{step.attempt}" if step.attempt > 1 else ""
+    profile, name = plan.profiles[step.number], _name(step, plan)
     chooser = searching(profile)
     if chooser is None:
-        seen = probe(subject, profile, plan, owner, name, steady=resolve(profile).steady)
-        done = cell(step, plan, subject.live_check, seen.reasons, seen.measurement, subject.payloads, seen.reply_bytes)
-        return msgspec.structs.replace(done, repeatable=seen.repeat)
+        return _finished(subject, step, plan, probe(subject, profile, plan, owner, name, steady=resolve(profile).steady))
 
     def measured(choice: ProfileChoice, what: str) -> Seen:  # a server that is asked too much slows down: that is no disturbance
         return probe(subject, choice, plan, owner, f"{name}.{what}", steady=False)
@@ -57,14 +53,65 @@ def load(subject: Subject, step: Step, plan: LoadPlan, owner: Path) -> Cell:
 
 def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path, name: str, *, steady: bool) -> Seen:
     """Load the subject once with a profile, in a directory of this name. `steady`: whether the figures must stay the same."""
-    directory, run_dir = subject.directory / name, subject.directory.parents[1]
+    job, directory = _begin(subject, profile, plan, name)
+    with watch.Watch(job.target) as watched, sleepers.Sleepers([job.target], owner) as others:
+        members = crew.run(job, directory, owner)
+    return _seen(subject, job, directory, _Watched(members, watched, others), steady=steady)
+
+
+def load_by_turns(steps: Sequence[Step], ready: Callable[[Step], Subject | Cell], plan: LoadPlan, owner: Path) -> list[Cell]:
+    """Run steps of one profile, each of another target, by turns. `ready` wakes its target, the others asleep, and sees to its answers."""
+    cells: list[Cell | None] = []
+    legs: list[tuple[Subject, Step, relay.Leg]] = []
+    targets = [step.candidate.target for step in steps]
+    seed = plan.seed + steps[0].round
+    with sleepers.Sleepers(targets, owner) as others, relay.Relay(len(steps), plan.turn_s, seed, owner) as running:
+        for step in steps:
+            subject = ready(step)
+            cells.append(None if isinstance(subject, Subject) else subject)
+            if isinstance(subject, Subject):
+                job, directory = _begin(subject, plan.profiles[step.number], plan, _name(step, plan))
+                legs.append((subject, step, running.add(job, directory)))
+        running.run()
+    for subject, step, leg in legs:
+        seen = _seen(subject, leg.job, leg.directory, _Watched([leg.member], leg.sampler, others), steady=resolve(leg.job.profile).steady)
+        if seen.measurement is not None:
+            seen = replace(seen, measurement=msgspec.structs.replace(seen.measurement, turn_s=plan.turn_s if len(legs) > 1 else 0.0))
+        cells[steps.index(step)] = _finished(subject, step, plan, seen)
+    return [cell for cell in cells if cell is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A load that is over: its processes, and what was seen around it."""
+
+    members: Sequence[Member]
+    sampler: watch.Sampler
+    others: sleepers.Sleepers
+
+
+def _name(step: Step, plan: LoadPlan) -> str:
+    name = f"{step.number + 1}-{plan.profiles[step.number].name}" + (f".round{step.round}" if plan.rounds > 1 else "")
+    return name + (f".attempt{step.attempt}" if step.attempt > 1 else "")
+
+
+def _begin(subject: Subject, profile: ProfileChoice, plan: LoadPlan, name: str) -> tuple[CellJob, Path]:
+    directory = subject.directory / name
     shutil.rmtree(directory, ignore_errors=True)  # what an interrupted attempt left
     directory.mkdir(parents=True)
     target = subject.candidate.target
-    job = CellJob(target=target, protocol=subject.candidate.endpoint.protocol, profile=profile, plan=plan, payloads=f"../{payloads.FILE}")
     server_side.save(target, directory / server_side.BEFORE)  # asked here so that the question is nothing new to the server later
-    with watch.Watch(target) as watched, sleepers.Sleepers(target, owner) as others:
-        members = crew.run(job, directory, owner)
+    protocol = subject.candidate.endpoint.protocol
+    return CellJob(target=target, protocol=protocol, profile=profile, plan=plan, payloads=f"../{payloads.FILE}"), directory
+
+
+def _finished(subject: Subject, step: Step, plan: LoadPlan, seen: Seen) -> Cell:
+    done = cell(step, plan, subject.live_check, seen.reasons, seen.measurement, subject.payloads, seen.reply_bytes)
+    return msgspec.structs.replace(done, repeatable=seen.repeat)
+
+
+def _seen(subject: Subject, job: CellJob, directory: Path, watched: _Watched, *, steady: bool) -> Seen:
+    target, plan, members, run_dir = job.target, job.plan, watched.members, subject.directory.parents[1]
     died = candidates.exit_reason(target)
     faults = [] if died is None else [f"the target died under load: {died}"]
     disturbances = [f"{m.lost} (its log: {(directory / 'locust.log').relative_to(run_dir)})" for m in members if not m.finished]
@@ -78,8 +125,8 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     answers = handover.Answers(answers=tuple(answer for one in left for answer in one.answers.answers))
     wrong = payloads.wrong_answers(subject.candidate.artifact, subject.candidate.wire, answers)
     result = _with_wrong(measure.measure(raw, facts, str((directory / "records.npz").relative_to(run_dir))), wrong)
-    around = watch.surroundings([one.taken_here for one in left], watched.samples, watched.cores)
-    around = msgspec.structs.replace(around, others_awake=others.used)
+    around = watch.surroundings([one.taken_here for one in left], watched.sampler.samples, watched.sampler.cores)
+    around = msgspec.structs.replace(around, others_awake=watched.others.used)
     result = msgspec.structs.replace(result, surroundings=around, load_processes=len(members), sampled=len(answers.answers))
     hosts = tuple(member.host for member in members if member.host)
     result = msgspec.structs.replace(result, windows_within_us=members[0].opened_within_us, worker_hosts=hosts)

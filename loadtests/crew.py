@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,8 +30,7 @@ def run(job: CellJob, directory: Path, owner: Path) -> list[Member]:
     connections = resolve(job.profile).connections
     shares = min(job.plan.load_processes, connections)
     if shares == 1:
-        storage.write(directory / handover.JOB, job)
-        return [_member(directory, _run(job, connections, directory, owner))]
+        return [alone(job, directory, owner)]
     jobs = [msgspec.structs.replace(job, payloads=f"../{job.payloads}", share=share, shares=shares) for share in range(shares)]
     directories = [directory / str(share + 1) for share in range(shares)]
     for one, place in zip(jobs, directories, strict=True):
@@ -49,14 +49,23 @@ def run(job: CellJob, directory: Path, owner: Path) -> list[Member]:
             raise
 
 
-def _run(job: CellJob, connections: int, directory: Path, owner: Path) -> ChildResult:
+def alone(job: CellJob, directory: Path, owner: Path, *, turns: int = 1, cancelled: threading.Event | None = None) -> Member:
+    """Load with one process. `turns`: it has every so manyth turn, and takes so many times as long."""
+    storage.write(directory / handover.JOB, job)
+    return _member(directory, _run(job, resolve(job.profile).connections, directory, owner, turns, cancelled))
+
+
+def _run(
+    job: CellJob, connections: int, directory: Path, owner: Path, turns: int = 1, cancelled: threading.Event | None = None
+) -> ChildResult:
     users = str(connections)
     return process.run_child(
         child.command("locustfile.py", "--headless", "--only-summary", "--users", users, "--spawn-rate", users),
         env=child.environment(owner, directory / handover.JOB),
         log=directory / "locust.log",
-        timeout_s=time_limit_s(job),
+        timeout_s=turns * time_limit_s(job),
         cwd=directory,
+        cancelled=cancelled,
     )
 
 

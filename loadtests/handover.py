@@ -19,7 +19,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 JOB_VARIABLE = "SERVEOFF_LOAD_JOB"
 """Names the CellJob of a load process, or the Desk of the web UI's."""
-JOB, FACTS, RECORDS, ANSWERS, CSV = "job.json", "facts.json", "records.msgpack", "answers.msgpack", "locust"
+JOB, FACTS, RECORDS, ANSWERS, CSV, BATON = "job.json", "facts.json", "records.msgpack", "answers.msgpack", "locust", "baton"
 WARM, WINDOW = "warm", "window"
 """Where several processes share a load: each makes WARM beside its job when it is ready, then waits for WINDOW in the directory above,
 which holds the monotonic nanosecond at which the window of all of them opens."""
@@ -63,7 +63,7 @@ class Desk(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a load process says beside its records. Times are monotonic nanoseconds."""
+    """What a load process says beside its records. Times are nanoseconds of its clock: monotonic, less what a relay held it for."""
 
     schema: int = 1
     start_ns: int

@@ -32,12 +32,14 @@ def make(  # noqa: PLR0913 - one for each setting
     master: str = "127.0.0.1:5557",
     strict: bool = False,
     cpu_sets: str = division.AUTO,
+    turn_s: float = 0.0,
 ) -> LoadPlan:
     """A plan from profiles as a person writes them, e.g. `constant:rate_rps=400,duration_s=30`. Raises UsageError."""
     for what, seconds, least in (
         ("warm-up", warmup_s, 0),
         ("limit of the warm-up", warmup_limit_s, 0),
         ("time limit of a request", timeout_s, SHORTEST_TIMEOUT_S),
+        ("length of a turn", turn_s, 0),
     ):
         if not (math.isfinite(seconds) and least <= seconds <= LONGEST_S):
             raise UsageError(
@@ -61,6 +63,7 @@ def make(  # noqa: PLR0913 - one for each setting
         timeout_s=timeout_s,
         seed=seed,
         rounds=rounds,
+        turn_s=turn_s,
         load_processes=load_processes,
         workers=wanted,
         worker_hosts=hosts,

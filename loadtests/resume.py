@@ -5,7 +5,8 @@ Only on the same targets: one that was started again is another process, with ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from serveoff.results import Cell, LoadPlan, RunResult
 from serveoff.workspace import Workspace
 
 from .candidates import Candidate
-from .rounds import Step
+from .rounds import Measure, Step
 
 INTENT, RESULT = "intent.json", "run.json"
 
@@ -75,20 +76,21 @@ def find(workspace: Workspace, wanted: Intent, console: Console) -> tuple[Path, 
     return None
 
 
-def replayed(cells: Sequence[Cell], measure: Callable[[Step], Cell]) -> Callable[[Step], Cell]:
+def replayed(cells: Sequence[Cell], measure: Measure) -> Measure:
     """Answers the first steps with `cells`, and measures the others. Raises InputError where they do not belong together."""
     left = iter(cells)
 
-    def answer(step: Step) -> Cell:
-        cell = next(left, None)
-        if cell is None:
-            return measure(step)
-        asked = (step.candidate.target.id, step.candidate.endpoint.protocol, step.round, step.attempt)
-        if (cell.target.id, cell.protocol, cell.round, cell.attempt) != asked:
-            raise InputError(
-                f"the unfinished run has {cell.target.id} where {asked[0]} was due", hint="`serveoff loadtest --fresh` starts anew"
-            )
-        return cell
+    def answer(steps: Sequence[Step]) -> Iterator[Cell]:
+        there = list(islice(left, len(steps)))
+        for step, cell in zip(steps, there, strict=False):
+            asked = (step.candidate.target.id, step.candidate.endpoint.protocol, step.round, step.attempt)
+            if (cell.target.id, cell.protocol, cell.round, cell.attempt) != asked:
+                raise InputError(
+                    f"the unfinished run has {cell.target.id} where {asked[0]} was due", hint="`serveoff loadtest --fresh` starts anew"
+                )
+            yield cell
+        if len(there) < len(steps):
+            yield from measure(steps[len(there) :])
 
     return answer
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from serveoff.results import Cell, LoadPlan
 
 from .candidates import Candidate
+from .profiles import searching
 
 ATTEMPTS = 3
 """A void round is repeated twice: more often would only wait for a machine that is too busy."""
@@ -31,7 +32,11 @@ class Step:
     attempt: int = 1
 
 
-def play(chosen: Sequence[Candidate], plan: LoadPlan, measure: Callable[[Step], Cell]) -> Iterator[Cell]:
+Measure = Callable[[Sequence[Step]], Iterable[Cell]]
+"""Measures these steps, by turns where there are several; a cell for each, in their order."""
+
+
+def play(chosen: Sequence[Candidate], plan: LoadPlan, measure: Measure) -> Iterator[Cell]:
     """Measure everything in every round; each attempt is a cell of its own."""
     rng = random.Random(plan.seed)  # noqa: S311 - an order, no secret
     for number in range(1, plan.rounds + 1):
@@ -40,10 +45,31 @@ def play(chosen: Sequence[Candidate], plan: LoadPlan, measure: Callable[[Step], 
         budget = math.ceil(REPEATED_SHARE * len(waiting))
         for attempt in range(1, ATTEMPTS + 1):
             void = []
-            for step in waiting:
-                cell = measure(replace(step, attempt=attempt))
-                yield cell
-                if cell.repeatable and budget > 0:
-                    budget -= 1
-                    void.append(step)
+            for group in _groups([replace(step, attempt=attempt) for step in waiting], plan):
+                for step, cell in zip(group, measure(group), strict=True):
+                    yield cell
+                    if cell.repeatable and budget > 0:
+                        budget -= 1
+                        void.append(step)
             waiting = void
+
+
+def _groups(steps: Sequence[Step], plan: LoadPlan) -> list[list[Step]]:
+    """Those that are measured by turns: of one profile and one encoding, for these are compared, and each target once."""
+    groups: dict[object, list[Step]] = {}
+    for step in steps:
+        target = step.candidate.target
+        if not _by_turns(step, plan):
+            groups[step] = [step]
+            continue
+        again = 0
+        while any(other.candidate.target.id == target.id for other in groups.get((step.number, step.candidate.wire.encoding, again), ())):
+            again += 1
+        groups.setdefault((step.number, step.candidate.wire.encoding, again), []).append(step)
+    return list(groups.values())
+
+
+def _by_turns(step: Step, plan: LoadPlan) -> bool:
+    """Not a load that is shared or that reacts to what it sees, nor a target whose processes are not ours to hold."""
+    alone = plan.load_processes == 1 and not plan.workers and searching(plan.profiles[step.number]) is None
+    return plan.turn_s > 0 and alone and step.candidate.target.pid is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from serveoff.workspace import Workspace
 from . import calibration, candidates, cpu_sets, distributed, floor, measure, payloads, resume, rounds, witness
 from .calibration import Calibrator
 from .candidates import Candidate
-from .cell import Subject, cell, load
+from .cell import Subject, cell, load, load_by_turns
 from .handover import Payloads
 from .resume import RESULT, Intent
 from .rounds import Step
@@ -133,8 +133,15 @@ class _Test:
         self._plan, self._owner, self._run_dir, self._turns, self._client = plan, owner, run_dir, turns, client
         self._payloads: dict[str, Payloads] = {}
 
-    def measure(self, step: Step) -> Cell:
-        """Wake the target, make sure that it answers correctly, load it."""
+    def measure(self, steps: Sequence[Step]) -> Iterable[Cell]:
+        """Load these, by turns where there are several."""
+        if len(steps) > 1:
+            return load_by_turns(steps, self._ready, self._plan, self._owner)
+        subject = self._ready(steps[0])
+        return [load(subject, steps[0], self._plan, self._owner) if isinstance(subject, Subject) else subject]
+
+    def _ready(self, step: Step) -> Subject | Cell:
+        """Wake the target, and make sure that it answers correctly; else a cell says why not."""
         candidate = step.candidate
         not_compared = Parity(tolerance=candidate.artifact.manifest.parity.tolerance, checks=())
         died = candidates.exit_reason(candidate.target)
@@ -152,8 +159,7 @@ class _Test:
             self._payloads[candidate.name] = payloads.write(
                 directory / payloads.FILE, candidate.artifact, candidate.endpoint, candidate.wire
             )
-        subject = Subject(candidate, live_check, directory, self._payloads[candidate.name], self._client.cost(candidate.endpoint.protocol))
-        return load(subject, step, self._plan, self._owner)
+        return Subject(candidate, live_check, directory, self._payloads[candidate.name], self._client.cost(candidate.endpoint.protocol))
 
 
 def _new_directory(workspace: Workspace) -> Path:

@@ -1,9 +1,10 @@
-"""Did the others sleep while one target was measured? Whoever should be paused and uses CPU time is awake, whatever its launcher said."""
+"""Did the others sleep while a target was measured? Whoever should be paused and uses CPU time is awake, whatever its launcher said."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,9 +22,9 @@ LEAST_CORES = 0.01
 
 
 class Sleepers:
-    """All targets but one, from `with` to its end; also those that are started meanwhile."""
+    """All targets but these, from `with` to its end; also those that are started meanwhile."""
 
-    def __init__(self, awake: Target, owner: Path) -> None:
+    def __init__(self, awake: Collection[Target], owner: Path) -> None:
         self._awake, self._workspace = awake, Workspace(owner)
         self.used: dict[str, float] = {}
         """Target id -> cores, of those that were awake; filled at the end. A target whose processes this host does not see is not there."""
@@ -40,8 +41,9 @@ class Sleepers:
                 self.used[name] = cores
 
     def _cpu_s(self) -> dict[str, float]:
-        mine = _pids(self._awake)  # a container engine's forwarders work for all
-        return {t.id: _used_s(_pids(t) - mine) for t in candidates.recorded(self._workspace) if t.id != self._awake.id}
+        names = {target.id for target in self._awake}
+        mine = frozenset[int]().union(*map(_pids, self._awake))  # a container engine's forwarders work for all
+        return {t.id: _used_s(_pids(t) - mine) for t in candidates.recorded(self._workspace) if t.id not in names}
 
 
 @lru_cache(maxsize=256)

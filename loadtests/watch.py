@@ -41,13 +41,12 @@ class Sample:
     used: Reading | None = None
 
 
-class Watch:
-    """Samples from `with` to its end."""
+class Sampler:
+    """Takes samples of a target and of this host when it is asked to."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._missed = (0.0, 0.0, 0.0)
         self._processes: dict[int, psutil.Process] | None = {}
         self._gauge = Gauge(container=target.container is not None)
         self._waited: dict[str, float] | None = {}
@@ -56,26 +55,25 @@ class Watch:
         self.cores: tuple[int, ...] | None = None
         """Those that the target could run on."""
 
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the target's processes, as far as they have been seen."""
+        return tuple(self._processes or ())
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+    def take(self, at_ns: int | None = None) -> None:
+        """`at_ns`: by the clock of a load process that is held at times; else it is the monotonic clock."""
+        if len(self.samples) % _SAMPLES_PER_SCAN == 0:
+            self.scan()
+        self.samples.append(self._sample(time.monotonic_ns() if at_ns is None else at_ns))
 
-    def _run(self) -> None:
-        scans = 0
-        while not self._stop.is_set():
-            if scans % _SAMPLES_PER_SCAN == 0:
-                self._scan()
-            self.samples.append(self._sample())
-            scans += 1
-            self._stop.wait(_EVERY_S)
-        self._scan()
-        self.samples.append(self._sample())
+    def miss(self) -> None:
+        """What this host did since the last sample does not count: the target was held."""
+        if self.samples:
+            last, (busy, idle, stolen) = self.samples[-1], _host()
+            self._missed = busy - last.busy_s, idle - last.idle_s, stolen - last.stolen_s
 
-    def _scan(self) -> None:
+    def scan(self) -> None:
+        """Look for new processes of the target."""
         pids = LAUNCHERS.load(self._target.launcher).processes(self._target)
         if pids is None or self._processes is None:
             self._processes = None
@@ -87,18 +85,16 @@ class Watch:
         if affinity.supported():
             self.cores = tuple(sorted(frozenset().union(*map(affinity.of, pids)))) or self.cores
 
-    def _sample(self) -> Sample:
+    def _sample(self, at_ns: int) -> Sample:
         used = None if self._processes is None else self._gauge.read(self._processes)
         for pid in self._processes or {}:
             self._add_waits(pid)
-        at_ns, now = time.monotonic_ns(), psutil.cpu_times()
-        busy = sum(getattr(now, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
-        idle = now.idle + getattr(now, "iowait", 0.0)
+        busy, idle, stolen = (now - missed for now, missed in zip(_host(), self._missed, strict=True))
         return Sample(
             at_ns,
             busy,
             idle,
-            getattr(now, "steal", 0.0),
+            stolen,
             None if used is None else self._gauge.cpu_s,
             None if used is None or self._waited is None else sum(self._waited.values()),
             used,
@@ -107,6 +103,37 @@ class Watch:
     def _add_waits(self, pid: int) -> None:
         if self._waited is not None and (found := threads.waited_s(pid)) is not None:
             self._waited |= found
+
+
+class Watch(Sampler):
+    """Samples from `with` to its end."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.take()
+            self._stop.wait(_EVERY_S)
+        self.scan()
+        self.take()
+
+
+def _host() -> tuple[float, float, float]:
+    """CPU seconds of this host since it started: busy, idle, stolen."""
+    now = psutil.cpu_times()
+    busy = sum(getattr(now, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
+    return busy, now.idle + getattr(now, "iowait", 0.0), getattr(now, "steal", 0.0)
 
 
 def surroundings(facts: Sequence[Facts], samples: Sequence[Sample], cores: tuple[int, ...] | None = None) -> Surroundings:

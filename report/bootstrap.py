@@ -5,8 +5,8 @@ machine did to a round it did to both. The spread of the replicates' logarithms,
 and Student's t with one degree of freedom less than there are rounds makes it an interval: a bootstrap's own percentiles of three to ten
 rounds hold the truth far less often than they say (Hesterberg 2015).
 A few rounds can agree by luck. So a second bootstrap keeps the rounds and draws the seconds within each one: consecutive requests, because
-latencies that follow each other are alike. The larger of the two errors counts. Drawing both levels at once would count the scatter within
-rounds twice, as a round's own figure has it already.
+latencies that follow each other are alike; of two rows that went by turns the same seconds of both. The larger of the two errors counts.
+Drawing both levels at once would count the scatter within rounds twice, as a round's own figure has it already.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Units:
     share: Floats
     """Each block's part of its round."""
     round_of: Ints
+    by_turns: bool
 
     @property
     def rounds(self) -> int:
@@ -113,6 +114,7 @@ def units(rounds: Sequence[Drawn]) -> Units:
         np.array([_capacity(r) / len(r.blocks) for r in rounds for _ in r.blocks]),
         np.array([1 / len(r.blocks) for r in rounds for _ in r.blocks]),
         np.array([number for number, _ in blocks], np.int64),
+        all(r.by_turns for r in rounds),
     )
 
 
@@ -220,10 +222,16 @@ def _error(of: Units, metric: Metric, rng: Generator) -> float:
 
 
 def _paired_error(a: Units, b: Units, metric: Metric, rng: Generator) -> float:
+    import numpy as np
+
     draws = _draws(a.rounds, rng)
     over = _log(figures(b, metric, between(b, draws))) - _log(figures(a, metric, between(a, draws)))
-    inside = [_spread(_log(figures(of, metric, within(of, rng))), len(of.round_of) / of.rounds) for of in (a, b)]
-    return max(_spread(over, a.rounds), math.hypot(*inside))
+    if a.by_turns and b.by_turns and np.array_equal(a.round_of, b.round_of):
+        same = within(a, rng)
+        inside = _spread(_log(figures(b, metric, same)) - _log(figures(a, metric, same)), len(a.round_of) / a.rounds)
+    else:
+        inside = math.hypot(*(_spread(_log(figures(of, metric, within(of, rng))), len(of.round_of) / of.rounds) for of in (a, b)))
+    return max(_spread(over, a.rounds), inside)
 
 
 def _log(found: Floats) -> Floats:

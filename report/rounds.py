@@ -45,6 +45,10 @@ class Drawn(Protocol):
     def blocks(self) -> tuple[Block, ...]: ...
     @property
     def capacity_rps(self) -> float | None: ...
+    @property
+    def by_turns(self) -> bool:
+        """Whether it went by turns with the other rows of its round: then their blocks are of the same moments."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,10 @@ class Round:
     service: Distribution
     blocks: tuple[Block, ...]
     capacity_rps: float | None = None
+
+    @property
+    def by_turns(self) -> bool:
+        return self.measurement.turn_s > 0
 
 
 @dataclass(frozen=True, slots=True)

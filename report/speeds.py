@@ -27,6 +27,7 @@ class Turn:
     step_s: tuple[float, ...]
     units_per_step: int
     capacity_rps: None = None
+    by_turns: bool = False
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

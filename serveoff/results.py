@@ -54,6 +54,8 @@ class LoadPlan(Struct, frozen=True, kw_only=True):
     strict: bool = False
     """The validity limits for a quiet machine of one's own, instead of those that a busy one can meet."""
     client: ClientKind = "raw"
+    turn_s: float = 0.0
+    """Rows of one kind are loaded side by side, by turns of so many seconds; 0: one after the other."""
     calibrate: bool = False
     """Whether the client's own cost is measured before and after the load."""
     witness: bool = False
@@ -128,6 +130,8 @@ class Measurement(Struct, frozen=True, kw_only=True):
     """Of workers, whose clocks differ: their windows opened so far apart at most. Latencies are each of one clock, and exact."""
     worker_hosts: tuple[str, ...] = ()
     """Of workers: where each of them ran."""
+    turn_s: float = 0.0
+    """It went by turns with other rows of its round; its clock stood still in theirs. 0: it was measured by itself."""
 
 
 class Probe(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from serveoff import affinity, storage
 from serveoff.results import CellJob
 
 from .. import handover, server_side
+from ..baton import State
 from ..profiles import resolve, share_of
-from . import live_stats
+from . import clock, live_stats
 from .recorder import Recorder
 from .users import LoadUser, Session
 
@@ -28,6 +28,8 @@ def prepare(job_file: Path) -> type[LoadUser]:
     load = resolve(job.profile)
     payloads = handover.unpack(job_file.parent / job.payloads, handover.Payloads)
     live_stats.install()
+    if (job_file.parent / handover.BATON).exists():
+        clock.follow(job_file.parent / handover.BATON).pid = os.getpid()
 
     def on_init(environment: Environment, **_: Any) -> None:
         environment.stats.total.use_response_times_cache = False  # for charts that nobody sees here; it costs time inside the window
@@ -49,7 +51,10 @@ class CellUser(LoadUser):
 
 
 def _conclude(environment: Environment, session: Session, job: CellJob, directory: Path) -> None:
+    session.begun.wait()
+    _say(State.LOADING)
     left = left_by(session)
+    _say(State.DONE)
     if job.share == 0:
         server_side.save(job.target, directory / server_side.AFTER)
     live_stats.write_csv(environment, directory, handover.CSV)
@@ -61,7 +66,7 @@ def _conclude(environment: Environment, session: Session, job: CellJob, director
 def left_by(session: Session) -> handover.Left:
     """Wait for the end of the load. What was seen of it."""
     session.finished.wait()
-    end_ns = time.monotonic_ns()
+    end_ns = clock.now_ns()
     session.close()
     meter = session.meter
     assert meter is not None, "no user leaves before the window has passed"
@@ -87,12 +92,22 @@ def left_by(session: Session) -> handover.Left:
     return handover.Left(columns=session.recorder.columns(), answers=session.sample.answers(), facts=facts)
 
 
+def _say(state: State) -> None:
+    """To the relay that this process is part of, if there is one."""
+    if clock.baton is not None:
+        clock.baton.state = state
+
+
 def _agree(job: CellJob, directory: Path) -> int:
     """Ask the server for its counters; say that this process is warm, and wait until all are. The load goes on meanwhile."""
     if job.share == 0:
         server_side.save(job.target, directory / server_side.BEFORE)
+    if clock.baton is not None:
+        _say(State.WARM)
+        while not clock.baton.opened:
+            gevent.sleep(_ASK_AGAIN_S)
     if job.shares == 1:
-        return time.monotonic_ns() + _OPENS_AFTER_NS
+        return clock.now_ns() + _OPENS_AFTER_NS
     (directory / handover.WARM).touch()
     window = directory.parent / handover.WINDOW
     while not window.exists():

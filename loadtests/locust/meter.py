@@ -8,6 +8,7 @@ from array import array
 import gevent
 
 from .. import threads
+from . import clock
 from .pacing import Alarm
 
 _TICK_NS = 10_000_000
@@ -15,7 +16,7 @@ _SECOND_NS = 1_000_000_000
 
 
 class Meter:
-    """Runs from `start_ns` to `end_ns` (monotonic) beside the load."""
+    """Runs from `start_ns` to `end_ns` (of the clock) beside the load."""
 
     def __init__(self, start_ns: int, end_ns: int) -> None:
         self.cpu = self.cpu_peak = 0.0
@@ -37,19 +38,19 @@ class Meter:
         try:
             for due_ns in range(start_ns, end_ns, _TICK_NS):
                 alarm.wait_until(due_ns)
-                self._lags.append(time.monotonic_ns() - due_ns)
+                self._lags.append(clock.now_ns() - due_ns)
         finally:
             alarm.close()
 
     def _count(self, start_ns: int, end_ns: int) -> None:
-        gevent.sleep(max(0, start_ns - time.monotonic_ns()) / 1e9)
+        clock.sleep((start_ns - clock.now_ns()) / 1e9)
         first_cpu_s = cpu_s = time.process_time()
-        first_ns = now_ns = time.monotonic_ns()
+        first_ns = now_ns = clock.now_ns()
         before = threads.waited_s("self")
         while now_ns < end_ns:
-            gevent.sleep(min(_SECOND_NS, end_ns - now_ns) / 1e9)
+            clock.sleep(min(_SECOND_NS, end_ns - now_ns) / 1e9)
             before_s, before_ns = cpu_s, now_ns
-            cpu_s, now_ns = time.process_time(), time.monotonic_ns()
+            cpu_s, now_ns = time.process_time(), clock.now_ns()
             if now_ns - before_ns > _SECOND_NS / 2 or first_ns == before_ns:  # a short rest at the end says little
                 self.cpu_peak = max(self.cpu_peak, (cpu_s - before_s) / (now_ns - before_ns) * 1e9)
         self.cpu = (cpu_s - first_cpu_s) / (now_ns - first_ns) * 1e9

@@ -6,12 +6,13 @@ import ctypes
 import os
 import random
 import sys
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 
 from gevent import get_hub
 from gevent.event import Event
+
+from . import clock
 
 _CLOCK_MONOTONIC = 1
 _TFD_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC if sys.platform == "linux" else 0
@@ -27,7 +28,7 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Alarm:
-    """Wakes one greenlet at a moment of the monotonic clock.
+    """Wakes one greenlet at a moment of the clock.
 
     gevent's own timers wait in whole milliseconds (measured: 0.9 ms late at the median); a Linux timerfd is 0.1 ms late. Late sends would
     count as latency. `os.timerfd_create` comes with Python 3.13 only. Elsewhere than on Linux gevent's timers must do.
@@ -45,15 +46,13 @@ class Alarm:
 
     def wait_until(self, moment_ns: int) -> None:
         """Return at once when the moment has passed; earlier when the alarm is rung."""
-        left_ns = moment_ns - time.monotonic_ns()
-        if left_ns <= 0:
-            return
-        if self._fd < 0:
-            self._rung.clear()
-            self._rung.wait(left_ns / 1e9)
-            return
-        self._set(moment_ns)
-        get_hub().wait(self._watcher)
+        self._rung.clear()
+        while (left_ns := moment_ns - clock.now_ns()) > 0 and not self._rung.is_set():
+            if self._fd < 0:
+                self._rung.wait(left_ns / 1e9)
+            else:
+                self._set(clock.monotonic_ns(moment_ns))
+                get_hub().wait(self._watcher)
 
     def _set(self, moment_ns: int) -> None:
         self._spec.value.seconds, self._spec.value.nanoseconds = divmod(moment_ns, 1_000_000_000)
@@ -86,6 +85,6 @@ class Schedule:
         self._start_ns = start_ns
 
     def take(self) -> tuple[int, int]:
-        """The next request's number and its due time, in monotonic nanoseconds."""
+        """The next request's number and its due time, in nanoseconds of the clock."""
         number, due_s = next(self._arrivals)
         return number, self._start_ns + round(due_s * 1e9)

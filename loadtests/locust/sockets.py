@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY
 
 import gevent.socket
@@ -11,6 +10,7 @@ from gevent import get_hub
 
 from serveoff.launch import Endpoint
 
+from . import clock
 from .calls import CallError
 
 CHUNK_BYTES = 1 << 16
@@ -61,7 +61,7 @@ class SocketClient:
 
     def call(self, payload: int) -> bytes:
         self._expired = False
-        self._deadline_ns = time.monotonic_ns() + self._timeout_ns
+        self._deadline_ns = clock.now_ns() + self._timeout_ns
         try:
             return self._exchange(self._line or self._connect(), payload)
         except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -21,6 +20,7 @@ from serveoff.results import CellJob, ErrorClass
 from .. import meanings
 from ..handover import Payloads
 from ..profiles import Load
+from . import clock
 from .calls import CallError, Client, client_for
 from .meter import Meter
 from .pacing import Alarm, Schedule
@@ -36,14 +36,12 @@ _SAMPLE_SIZE = 32
 
 
 class Session:
-    """One load on one endpoint. Times are monotonic nanoseconds; they are set when the load and when its window begins.
+    """One load on one endpoint. Times are the clock's nanoseconds; they are set when the load and when its window begins.
 
     `agree` is called when this process is warm, and returns when the window opens: now, or when the others that share the load are warm.
     """
 
-    def __init__(
-        self, job: CellJob, payloads: Payloads, load: Load, recorder: Recorder, agree: Callable[[], int] = time.monotonic_ns
-    ) -> None:
+    def __init__(self, job: CellJob, payloads: Payloads, load: Load, recorder: Recorder, agree: Callable[[], int] | None = None) -> None:
         self.endpoint = next(e for e in job.target.endpoints if e.protocol == job.protocol)
         self.payloads, self.load, self.recorder = payloads, load, recorder
         self._wire = PROTOCOLS.load(job.protocol)
@@ -57,23 +55,23 @@ class Session:
         self.start_ns = 0
         self.window_start_ns = self.window_end_ns = self.stop_ns = _FOREVER_NS
         self.joined = 0
-        self._plan, self._share, self._shares, self._agree = job.plan, job.share, job.shares, agree
+        self._plan, self._share, self._shares, self._agree = job.plan, job.share, job.shares, agree or clock.now_ns
         self._clients: list[Client] = []
         self._users = count(job.share, job.shares)
         self._numbers = count(job.share, job.shares)
         self._alarms: list[Alarm] = []
         self._active = 0
-        self._begun = Event()
+        self.begun = Event()
         self._schedule: Schedule | None = None
         self._watchdog = gevent.spawn(self._watch)
 
     def begin(self, *, endless: bool = False) -> None:
         """Start the clock: warm-up, window, tail; or a load without an end, which is not measured."""
-        self.start_ns = time.monotonic_ns()
+        self.start_ns = clock.now_ns()
         self._follow(f"warm-up {self._plan.seed}", self.start_ns)
         if not endless:
             gevent.spawn(self._conduct)
-        self._begun.set()
+        self.begun.set()
 
     def join(self) -> tuple[int, Client]:
         """A user's number and its connection. Connecting and the first request come before the clock starts: they are slow."""
@@ -97,11 +95,11 @@ class Session:
 
     def drive(self, environment: Environment, user: int, client: Client) -> None:
         """Send requests until the load ends."""
-        self._begun.wait()
+        self.begun.wait()
         if self._schedule is not None:
             self._drive_open(self._schedule, environment, user, client)
             return
-        while time.monotonic_ns() < self.stop_ns:
+        while clock.now_ns() < self.stop_ns:
             if self._request(environment, user, client, next(self._numbers), None) in _UNREACHABLE:
                 gevent.sleep(_RETRY_S)  # nobody is there: asking without a pause would only burn the processor
 
@@ -114,7 +112,7 @@ class Session:
                 number, due_ns = schedule.take()
                 if due_ns >= self.stop_ns:
                     return
-                if time.monotonic_ns() >= self.stop_ns:
+                if clock.now_ns() >= self.stop_ns:
                     self.unsent += self.window_start_ns <= due_ns < self.window_end_ns
                     continue
                 alarm.wait_until(due_ns)
@@ -127,12 +125,12 @@ class Session:
     def _request(self, environment: Environment, user: int, client: Client, number: int, due_ns: int | None) -> ErrorClass | None:
         payload = number % len(self.payloads.bodies)
         error, meaning, reply, outcome = None, None, b"", 0
-        sent_ns = time.monotonic_ns()
+        sent_ns = clock.now_ns()
         try:
             reply = client.call(payload)
         except CallError as caught:
             error = caught
-        done_ns = time.monotonic_ns()
+        done_ns = clock.now_ns()
         if error is None:
             self.sample.offer(payload, reply)
         else:
@@ -153,7 +151,7 @@ class Session:
     def _watch(self) -> None:
         while True:
             gevent.sleep(min(0.1, self.timeout_s / 10))
-            now_ns = time.monotonic_ns()
+            now_ns = clock.now_ns()
             for client in self._clients:
                 client.expire(now_ns)
 
@@ -172,7 +170,7 @@ class Session:
         plan, open_loop = self._plan, self.load.arrivals is not None
         self.warmed_up = warm_up(self.recorder, plan.warmup_s, plan.warmup_limit_s, open_loop=open_loop)
         start_ns = self._agree()
-        gevent.sleep(max(0, start_ns - time.monotonic_ns()) / 1e9)
+        clock.sleep((start_ns - clock.now_ns()) / 1e9)
         self.window_start_ns = start_ns
         self.window_end_ns = start_ns + int(self.load.duration_s * 1e9)
         self.stop_ns = self.window_end_ns + TAIL_NS

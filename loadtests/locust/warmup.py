@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 
-import gevent
-
+from . import clock
 from .recorder import Recorder
 
 _SLICE_S = 0.25
@@ -19,14 +17,14 @@ _LARGEST_SPREAD = 1.1
 
 def warm_up(recorder: Recorder, least_s: float, most_s: float, *, open_loop: bool) -> bool:
     """Wait until the figures are steady, at least and at most so long. Whether they are."""
-    start_ns = time.monotonic_ns()
+    start_ns = clock.now_ns()
     slices: list[list[int]] = []
-    while (passed_s := (time.monotonic_ns() - start_ns) / 1e9) < most_s:
+    while (passed_s := (clock.now_ns() - start_ns) / 1e9) < most_s:
         if passed_s >= least_s and steady(slices[-_SLICES:], open_loop=open_loop):
             return True
-        began_ns = time.monotonic_ns()
-        gevent.sleep(min(_SLICE_S, most_s - passed_s, least_s - passed_s if passed_s < least_s else _SLICE_S))
-        if time.monotonic_ns() - began_ns >= 0.9e9 * _SLICE_S:
+        began_ns = clock.now_ns()
+        clock.sleep(min(_SLICE_S, most_s - passed_s, least_s - passed_s if passed_s < least_s else _SLICE_S))
+        if clock.now_ns() - began_ns >= 0.9e9 * _SLICE_S:
             slices.append(recorder.good_since(began_ns))
     return steady(slices[-_SLICES:], open_loop=open_loop)
 

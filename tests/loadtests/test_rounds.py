@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -25,9 +26,9 @@ CHOSEN: list[Any] = [SimpleNamespace(name=name) for name in ("a", "b", "c")]
 def played(rounds: int, seed: int, void: Any = lambda step: False) -> list[Step]:
     steps: list[Step] = []
 
-    def measure(step: Step) -> Any:
-        steps.append(step)
-        return SimpleNamespace(step=step, repeatable=void(step))
+    def measure(group: Sequence[Step]) -> Any:
+        steps.extend(group)
+        return [SimpleNamespace(step=step, repeatable=void(step)) for step in group]
 
     made = plan.make(["closed", "poisson"], rounds=rounds, seed=seed)
     cells: list[Any] = list(play(CHOSEN, made, measure))

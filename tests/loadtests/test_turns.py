@@ -58,7 +58,7 @@ def test_a_target_that_works_when_it_should_sleep_is_noticed(model_workspace: Wo
     mine, asleep, busy = serve_model("good"), serve_model("slow"), serve_model("fails")
     targets = {target.server: target for target in candidates.running(model_workspace)}
     asleep.send_signal(signal.SIGSTOP)
-    with Sleepers(targets["good"], model_workspace.root) as others:
+    with Sleepers([targets["good"]], model_workspace.root) as others:
         end = time.monotonic() + 0.5
         for server in (targets["good"], targets["fails"]) * 1000:
             ask(server.endpoints[0].port)
