@@ -13,16 +13,14 @@ class State(IntEnum):
     """How far a load process has come."""
 
     STARTING = 0
-    LOADING = 1
-    """All of its connections stand."""
-    WARM = 2
+    WARM = 1
     """It loads on, and its window opens when the others are warm."""
-    DONE = 3
+    DONE = 2
     """The load is over; it writes down what it has seen, and ends."""
 
 
 class Baton:
-    """Native int64 numbers, each written by one side only: a load process says `pid` and `state`, the relay `held_ns` and `opened`."""
+    """Native int64 numbers, each written by one side only: the load process says what it is and sees, the relay `held_ns` and `opened`."""
 
     def __init__(self, path: Path) -> None:
         """Of a file that `make` has made."""
@@ -31,7 +29,7 @@ class Baton:
 
     @classmethod
     def make(cls, path: Path) -> Baton:
-        path.write_bytes(bytes(4 * _BYTES))
+        path.write_bytes(bytes(5 * _BYTES))
         return cls(path)
 
     @property
@@ -68,3 +66,12 @@ class Baton:
     @state.setter
     def state(self, value: State) -> None:
         self._numbers[3] = value
+
+    @property
+    def latency_ns(self) -> int:
+        """The median at the end of the warm-up; 0 where nothing succeeded."""
+        return self._numbers[4]
+
+    @latency_ns.setter
+    def latency_ns(self, value: int) -> None:
+        self._numbers[4] = value

@@ -76,7 +76,7 @@ def load_by_turns(steps: Sequence[Step], ready: Callable[[Step], Subject | Cell]
     for subject, step, leg in legs:
         seen = _seen(subject, leg.job, leg.directory, _Watched([leg.member], leg.sampler, others), steady=resolve(leg.job.profile).steady)
         if seen.measurement is not None:
-            seen = replace(seen, measurement=msgspec.structs.replace(seen.measurement, turn_s=plan.turn_s if len(legs) > 1 else 0.0))
+            seen = replace(seen, measurement=msgspec.structs.replace(seen.measurement, turn_s=running.turn_s if len(legs) > 1 else 0.0))
         cells[steps.index(step)] = _finished(subject, step, plan, seen)
     return [cell for cell in cells if cell is not None]
 

@@ -26,6 +26,8 @@ from .baton import Baton, State
 from .member import Member
 from .watch import Sampler
 
+LATENCIES_A_TURN = 10
+"""A turn is at least so many times the slowest target's median latency: of a connection's requests one in so many spans two turns."""
 _LOOK_S = 0.02
 
 
@@ -45,17 +47,18 @@ class Leg:
         return self._future.done()
 
     @property
-    def warm(self) -> bool:
-        return self._baton.state >= State.WARM
-
-    @property
     def member(self) -> Member:
         """Waits for the load process to end."""
         return self._future.result()
 
-    def started(self) -> None:
-        """Return when all of its connections stand, or it has ended."""
-        while not self.over and self._baton.state < State.LOADING:
+    @property
+    def latency_s(self) -> float:
+        """The median at the end of its warm-up."""
+        return self._baton.latency_ns / 1e9
+
+    def warm_up(self) -> None:
+        """Return when it is warm, or has ended."""
+        while not self.over and self._baton.state is State.STARTING:
             wait([self._future], _LOOK_S)
 
     def open(self) -> None:
@@ -101,7 +104,7 @@ class Relay:
     """Add legs one after the other, while all others are held; then run. At its end no load process is left."""
 
     def __init__(self, legs: int, turn_s: float, seed: int, owner: Path) -> None:
-        self._turn_s, self._seed, self._owner = turn_s, seed, owner
+        self.turn_s, self._seed, self._owner = turn_s, seed, owner
         self._pool, self._most = ThreadPoolExecutor(legs), legs
         self._cancelled = threading.Event()
         self.legs: list[Leg] = []
@@ -115,28 +118,26 @@ class Relay:
         self._pool.shutdown()
 
     def add(self, job: CellJob, directory: Path) -> Leg:
-        """Start loading a target that is awake; it is held when all connections stand."""
+        """Start loading a target that is awake; it is held when it is warm."""
 
         def start() -> Member:
             return crew.alone(job, directory, self._owner, turns=self._most, cancelled=self._cancelled)
 
         leg = Leg(job, directory, start, self._pool)
         self.legs.append(leg)
-        leg.started()
+        leg.warm_up()
         leg.hold()
         return leg
 
     def run(self) -> None:
-        """To the end of all. Each turn of all is in an order of its own; who is warm waits for the others."""
-        rng, opened = random.Random(self._seed), False  # noqa: S311 - an order, no secret
+        """Open all windows, and go on to the end of all. The order of the turns is drawn anew each time."""
+        self.turn_s = max([self.turn_s, *(LATENCIES_A_TURN * leg.latency_s for leg in self.legs)])
+        for leg in self.legs:
+            leg.open()
+        rng = random.Random(self._seed)  # noqa: S311 - an order, no secret
         while running := [leg for leg in self.legs if not leg.over]:
-            if not opened and all(leg.warm for leg in running):
-                opened = True
-                for leg in running:
-                    leg.open()
-            due = running if opened else [leg for leg in running if not leg.warm]
-            for leg in rng.sample(due, len(due)):
-                leg.turn(self._turn_s)
+            for leg in rng.sample(running, len(running)):
+                leg.turn(self.turn_s)
 
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:

@@ -16,6 +16,8 @@ from serveoff.results import Cell, LoadPlan
 from .candidates import Candidate
 from .profiles import searching
 
+MOST_TOGETHER = 16
+"""So many load processes, of 80 MB each, wait for their turns at once."""
 ATTEMPTS = 3
 """A void round is repeated twice: more often would only wait for a machine that is too busy."""
 REPEATED_SHARE = 0.25
@@ -55,21 +57,28 @@ def play(chosen: Sequence[Candidate], plan: LoadPlan, measure: Measure) -> Itera
 
 
 def _groups(steps: Sequence[Step], plan: LoadPlan) -> list[list[Step]]:
-    """Those that are measured by turns: of one profile and one encoding, for these are compared, and each target once."""
-    groups: dict[object, list[Step]] = {}
+    """Those that are measured by turns together: what is compared, so one profile and one encoding; and each target once."""
+    groups: list[list[Step]] = []
     for step in steps:
-        target = step.candidate.target
-        if not _by_turns(step, plan):
-            groups[step] = [step]
-            continue
-        again = 0
-        while any(other.candidate.target.id == target.id for other in groups.get((step.number, step.candidate.wire.encoding, again), ())):
-            again += 1
-        groups.setdefault((step.number, step.candidate.wire.encoding, again), []).append(step)
-    return list(groups.values())
+        group = next((group for group in groups if _fits(step, group, plan)), None)
+        if group is None:
+            groups.append([step])
+        else:
+            group.append(step)
+    return groups
+
+
+def _fits(step: Step, group: Sequence[Step], plan: LoadPlan) -> bool:
+    one = group[0]
+    if not (_by_turns(step, plan) and _by_turns(one, plan)):
+        return False
+    alike = (step.number, step.candidate.wire.encoding) == (one.number, one.candidate.wire.encoding)
+    new = step.candidate.target.id not in {other.candidate.target.id for other in group}
+    return alike and new and len(group) < MOST_TOGETHER
 
 
 def _by_turns(step: Step, plan: LoadPlan) -> bool:
     """Not a load that is shared or that reacts to what it sees, nor a target whose processes are not ours to hold."""
-    alone = plan.load_processes == 1 and not plan.workers and searching(plan.profiles[step.number]) is None
-    return plan.turn_s > 0 and alone and step.candidate.target.pid is not None
+    if plan.turn_s == 0 or plan.load_processes > 1 or plan.workers:
+        return False
+    return searching(plan.profiles[step.number]) is None and step.candidate.target.pid is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def prepare(job_file: Path) -> type[LoadUser]:
 
     def on_init(environment: Environment, **_: Any) -> None:
         environment.stats.total.use_response_times_cache = False  # for charts that nobody sees here; it costs time inside the window
-        CellUser.session = Session(job, payloads, load, Recorder(), partial(_agree, job, job_file.parent))
+        recorder = Recorder()
+        CellUser.session = Session(job, payloads, load, recorder, partial(_agree, job, job_file.parent, recorder))
         gevent.spawn(_conclude, environment, CellUser.session, job, job_file.parent)
 
     events.init.add_listener(on_init)  # type: ignore[no-untyped-call]
@@ -51,8 +53,6 @@ class CellUser(LoadUser):
 
 
 def _conclude(environment: Environment, session: Session, job: CellJob, directory: Path) -> None:
-    session.begun.wait()
-    _say(State.LOADING)
     left = left_by(session)
     _say(State.DONE)
     if job.share == 0:
@@ -98,11 +98,12 @@ def _say(state: State) -> None:
         clock.baton.state = state
 
 
-def _agree(job: CellJob, directory: Path) -> int:
+def _agree(job: CellJob, directory: Path, recorder: Recorder) -> int:
     """Ask the server for its counters; say that this process is warm, and wait until all are. The load goes on meanwhile."""
     if job.share == 0:
         server_side.save(job.target, directory / server_side.BEFORE)
     if clock.baton is not None:
+        clock.baton.latency_ns = round(statistics.median(recorder.good_since(0) or [0]))
         _say(State.WARM)
         while not clock.baton.opened:
             gevent.sleep(_ASK_AGAIN_S)

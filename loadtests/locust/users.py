@@ -61,7 +61,7 @@ class Session:
         self._numbers = count(job.share, job.shares)
         self._alarms: list[Alarm] = []
         self._active = 0
-        self.begun = Event()
+        self._begun = Event()
         self._schedule: Schedule | None = None
         self._watchdog = gevent.spawn(self._watch)
 
@@ -71,7 +71,7 @@ class Session:
         self._follow(f"warm-up {self._plan.seed}", self.start_ns)
         if not endless:
             gevent.spawn(self._conduct)
-        self.begun.set()
+        self._begun.set()
 
     def join(self) -> tuple[int, Client]:
         """A user's number and its connection. Connecting and the first request come before the clock starts: they are slow."""
@@ -95,7 +95,7 @@ class Session:
 
     def drive(self, environment: Environment, user: int, client: Client) -> None:
         """Send requests until the load ends."""
-        self.begun.wait()
+        self._begun.wait()
         if self._schedule is not None:
             self._drive_open(self._schedule, environment, user, client)
             return
