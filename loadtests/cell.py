@@ -59,7 +59,9 @@ def probe(subject: Subject, profile: ProfileChoice, plan: LoadPlan, owner: Path,
     return _seen(subject, job, directory, _Watched(members, watched, others), steady=steady)
 
 
-def load_by_turns(steps: Sequence[Step], ready: Callable[[Step], Subject | Cell], plan: LoadPlan, owner: Path) -> list[Cell]:
+def load_by_turns(
+    steps: Sequence[Step], ready: Callable[[Step], Subject | Cell], plan: LoadPlan, owner: Path, tell: Callable[[str], None]
+) -> list[Cell]:
     """Run steps of one profile, each of another target, by turns. `ready` wakes its target, the others asleep, and sees to its answers."""
     cells: list[Cell | None] = []
     legs: list[tuple[Subject, Step, relay.Leg]] = []
@@ -67,11 +69,13 @@ def load_by_turns(steps: Sequence[Step], ready: Callable[[Step], Subject | Cell]
     seed = plan.seed + steps[0].round
     with sleepers.Sleepers(targets, owner) as others, relay.Relay(len(steps), plan.turn_s, seed, owner) as running:
         for step in steps:
+            tell(f"{len(steps)} rows by turns; {step.candidate.name} warms up")
             subject = ready(step)
             cells.append(None if isinstance(subject, Subject) else subject)
             if isinstance(subject, Subject):
                 job, directory = _begin(subject, plan.profiles[step.number], plan, _name(step, plan))
                 legs.append((subject, step, running.add(job, directory)))
+        tell(f"{len(legs)} rows by turns")
         running.run()
     for subject, step, leg in legs:
         seen = _seen(subject, leg.job, leg.directory, _Watched([leg.member], leg.sampler, others), steady=resolve(leg.job.profile).steady)

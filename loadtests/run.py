@@ -10,7 +10,7 @@ from pathlib import Path
 
 import serveoff
 from serveoff import host, livecheck, storage
-from serveoff.console import Console
+from serveoff.console import Bar, Console
 from serveoff.contract import Parity
 from serveoff.errors import NotReadyError
 from serveoff.results import Cell, Floor, LoadPlan, RunResult, Witness
@@ -51,8 +51,8 @@ def load_test(selection: Selection, plan: LoadPlan, workspace: Workspace, consol
         writer.cpu_sets = stack.enter_context(cpu_sets.apart(running, plan.cpu_sets, console))
         client = calibration.begin(chosen, plan, turns, calibration.Place(workspace.root, directory / "calibration", servers))
         writer.client = client
-        test = _Test(plan, workspace.root, directory, turns, client)
         with console.bar("load", wanted.rows) as bar:
+            test = _Test(plan, workspace.root, directory, turns, client, bar)
             there = tuple(writer.cells)
             for number, done in enumerate(rounds.play(chosen, plan, resume.replayed(there, test.measure))):
                 if number >= len(there):
@@ -129,14 +129,14 @@ class _Writer:
 class _Test:
     """What all steps of one load test share."""
 
-    def __init__(self, plan: LoadPlan, owner: Path, run_dir: Path, turns: Turns, client: Calibrator) -> None:
-        self._plan, self._owner, self._run_dir, self._turns, self._client = plan, owner, run_dir, turns, client
+    def __init__(self, plan: LoadPlan, owner: Path, run_dir: Path, turns: Turns, client: Calibrator, bar: Bar) -> None:
+        self._plan, self._owner, self._run_dir, self._turns, self._client, self._bar = plan, owner, run_dir, turns, client, bar
         self._payloads: dict[str, Payloads] = {}
 
     def measure(self, steps: Sequence[Step]) -> Iterable[Cell]:
         """Load these, by turns where there are several."""
         if len(steps) > 1:
-            return load_by_turns(steps, self._ready, self._plan, self._owner)
+            return load_by_turns(steps, self._ready, self._plan, self._owner, self._bar.tell)
         subject = self._ready(steps[0])
         return [load(subject, steps[0], self._plan, self._owner) if isinstance(subject, Subject) else subject]
 

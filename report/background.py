@@ -97,6 +97,7 @@ def load(result: RunResult) -> Table:
         ("cores", wording.clean(result.cpu_sets) or "not divided"),
         *_workers(result),
         ("rounds per row", str(plan.rounds)),
+        ("measured", f"by turns of at least {wording.seconds(plan.turn_s)}, where rows can be compared" if plan.turn_s else "row by row"),
         ("rounds that were void", str(sum(1 for cell in result.cells if cell.verdict == "INVALID"))),
         ("whole run", wording.seconds(result.seconds)),
     ]

@@ -34,7 +34,7 @@ def caveat() -> str:
     """What holds for every sentence of this module."""
     least, of_capacity = (wording.share(metric.minimum_effect) for metric in (METRICS["p99"], CAPACITY))
     return (
-        "Rows were measured in rounds, in turns. A verdict stands on the paired ratio of one metric: p99 in an open loop, throughput in a "
+        "Rows were measured in rounds. A verdict stands on the paired ratio of one metric: p99 in an open loop, throughput in a "
         "closed one, capacity where it was searched. It takes the 95% bootstrap interval over the rounds, judged together with the others "
         f"of its table (Holm), and a difference of at least {least} (capacity: {of_capacity}). 'No difference shown' does not say that "
         "there is none."

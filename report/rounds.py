@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from serveoff.results import Cell, Measurement
+from serveoff.results import FEWEST_ROUNDS, Cell, Measurement
 from serveoff.surroundings import ServerSide, Usage
 
 from .percentiles import Distribution, decode, merge
 
-FEWEST = 3
-"""Rounds below which there is no interval and no verdict."""
+FEWEST = FEWEST_ROUNDS
 _SHORTEST_S = 0.01
 _REASONS = 1
 """So many of the void attempts' reasons, latest first, stand for all of them; the report lists each attempt with its own."""

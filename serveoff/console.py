@@ -23,6 +23,11 @@ class Bar:
         elif done == self._total or done % max(1, self._total // 4) == 0:
             self._console.print(f"{self._title}: {done}/{self._total} {note}", markup=False, highlight=False)
 
+    def tell(self, note: str) -> None:
+        """What goes on now, on a terminal."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, note=escape(note))
+
 
 class Console:
     """Progress and notes. `quiet` says nothing at all."""

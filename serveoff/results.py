@@ -16,6 +16,8 @@ from serveoff.training import ThroughputResult, TrainingRecord, TwinProof
 
 ErrorClass = Literal["client's fault", "overload", "server fault", "timeout", "refused", "connection lost", "wrong answer"]
 """What a failed request means. `refused`: nobody took the connection; `connection lost`: it ended before the whole reply was there."""
+FEWEST_ROUNDS: Final = 3
+"""Rounds below which there is no interval and no verdict."""
 WRONG_ANSWER: Final = "wrong answer"
 """The error class of the sampled replies that are not the source model's."""
 

@@ -50,6 +50,13 @@ def loadtest(
     master_bind: Annotated[
         str, typer.Option(help="HOST:PORT where they find it; others than this host must be asked for.")
     ] = "127.0.0.1:5557",
+    turn_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Rows of one kind by turns of so many seconds, so that the host treats them alike; 0: each by itself.",
+            show_default="0.1 from 3 rounds on, else 0",
+        ),
+    ] = None,
     cpu_sets: Annotated[
         str, typer.Option(help="The cores of every server and of the client: auto (half each), off, or e.g. 0-3:4,5.")
     ] = "auto",
@@ -79,6 +86,7 @@ def loadtest(
         master=master_bind,
         strict=strict,
         cpu_sets=cpu_sets,
+        turn_s=turn_s,
     )
     plan = msgspec.structs.replace(plan, client=client, calibrate=calibrate, witness=witness)
     with at_work(shared.workspace, "loadtest"):

@@ -97,7 +97,7 @@ def test_fidelity_goals_are_met_by_equals_and_missed_by_others() -> None:
 def test_a_server_four_times_as_slow_is_seen_through_the_real_load_test(stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validity, "USUAL", verdicts.ANYTHING)
     options = argparse.Namespace(
-        rate=0, users=2, seconds=1.0, rounds=3, metric=None, work="wait", ms=4.0, slowed=3.0, comparisons=1, json=False
+        rate=0, users=2, seconds=1.0, rounds=3, metric=None, turn=0.05, work="wait", ms=4.0, slowed=3.0, comparisons=1, json=False
     )
     verdicts._start(stand_ins, options)
     said = verdicts._compare(stand_ins, options, 0)

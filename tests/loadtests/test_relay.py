@@ -146,7 +146,8 @@ def test_what_cannot_be_held_or_is_shared_or_searched_is_measured_alone() -> Non
 def test_an_interruption_inside_of_a_group_measures_the_rest_of_it() -> None:
     steps = [Step(SimpleNamespace(target=SimpleNamespace(id=name), endpoint=SimpleNamespace(protocol="p")), 0, 1) for name in "abc"]  # type: ignore[arg-type]
     there: Any = [SimpleNamespace(target=SimpleNamespace(id=name), protocol="p", round=1, attempt=1) for name in "ab"]
-    answer = resume.replayed(there, lambda left: [("measured", step) for step in left])  # type: ignore[misc]
+    measure: Any = lambda left: [("measured", step) for step in left]  # noqa: E731
+    answer: Any = resume.replayed(there, measure)
     assert list(answer(steps)) == [*there, ("measured", steps[2])]
     assert list(answer(steps)) == [("measured", step) for step in steps]
     with pytest.raises(InputError, match="the unfinished run has a where b was due"):
@@ -180,7 +181,7 @@ def test_two_rows_by_turns_are_two_measurements(model_workspace: Workspace, serv
 def test_a_closed_loop_knows_nothing_of_its_holds(model_workspace: Workspace, serve_model: ServeModel) -> None:
     """One connection sends one request after the other: their times do not overlap, and add up to the load's own time."""
     for mode in ("good", "wrong_later", "dies"):
-        serve_model(mode)  # type: ignore[arg-type]
+        serve_model(mode)
     cells = {c.target.server: c for c in load(model_workspace, made("closed:users=1,duration_s=1"))}
     found = raw(model_workspace, cells["good"])
     assert (found["sent_ns"][1:] >= found["done_ns"][:-1]).all()
@@ -197,7 +198,7 @@ def test_a_load_process_that_is_killed_in_a_relay_is_one_void_row(
 ) -> None:
     serve_model("good")
     serve_model("slow")
-    turn, killed = relay.Leg.turn, []
+    turn, killed = relay.Leg.turn, list[relay.Leg]()
 
     def harm(leg: relay.Leg, seconds: float) -> None:
         if leg.job.target.server == "good" and not killed:

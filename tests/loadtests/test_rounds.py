@@ -30,7 +30,7 @@ def played(rounds: int, seed: int, void: Any = lambda step: False) -> list[Step]
         steps.extend(group)
         return [SimpleNamespace(step=step, repeatable=void(step)) for step in group]
 
-    made = plan.make(["closed", "poisson"], rounds=rounds, seed=seed)
+    made = plan.make(["closed", "poisson"], rounds=rounds, seed=seed, turn_s=0)
     cells: list[Any] = list(play(CHOSEN, made, measure))
     assert [cell.step for cell in cells] == steps, "every attempt is a cell"
     return steps
