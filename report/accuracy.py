@@ -87,10 +87,11 @@ def _gap(model: str, baseline: Sequence[TrainingRecord], candidate: Sequence[Tra
 def accuracy_table(records: Iterable[TrainingRecord]) -> Table:
     found = by_framework(records)
     ranged = any(len(of) >= FEWEST for of in found.values())
+    seeds = "seeds" if any(len(of) > 1 for of in found.values()) else "seed"
     return Table(
         title="Accuracy",
         columns=(
-            *columns(("model", "framework", "seeds", "epochs"), numeric=("seeds", "epochs")),
+            *columns(("model", "framework", seeds, "epochs"), numeric=(seeds, "epochs")),
             Column("accuracy", numeric=True),
             *((Column("95%", numeric=True),) if ranged else ()),
             Column("time", numeric=True),

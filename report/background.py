@@ -31,7 +31,7 @@ def exports(result: RunResult) -> Table:
             Column("export", numeric=True),
             Column("peak memory", numeric=True),
             Column("size", numeric=True),
-            Column("parity, max abs"),
+            Column("parity"),
             Column("tolerance"),
             Column("task metric"),
         ),
@@ -50,7 +50,8 @@ def exports(result: RunResult) -> Table:
             )
             for _, m in sorted(manifests.items())
         ),
-        intro="Each artifact's answers against its source model's, before anything was served; each comparison stands under Parity."
+        intro="Each artifact's answers against its source model's, before anything was served: the largest absolute difference, of a "
+        "quantised one the lowest agreement. Each comparison stands under Parity."
         + (AS_GIVEN if any(m.framework == GIVEN for m in manifests.values()) else ""),
         empty="No artifact was measured.",
         notes=tuple(notes.texts),

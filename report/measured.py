@@ -176,8 +176,8 @@ def _first(m: Pooled, kind: str) -> str:
 
 
 def parity(verdict: Parity, subject: str, notes: Notes) -> Value:
-    """The verdict with the largest absolute difference; a failure points to its reason."""
-    text = f"{'pass' if verdict.passed else 'FAIL'} {wording.difference(verdict.max_abs)}"
+    """The verdict with the largest absolute difference, or a quantised artifact's agreement; a failure points to its reason."""
+    text = f"{'pass' if verdict.passed else 'FAIL'} {verdict.agreement or wording.difference(verdict.max_abs)}"
     if verdict.passed:
         return Value(text, verdict.max_abs, "good")
     return Value(f"{text} {notes.refer(f'{subject}: {wording.clean(verdict.reason)}.')}", float("inf"), "bad")

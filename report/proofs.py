@@ -43,7 +43,10 @@ def proofs(result: RunResult) -> Table:
 
 def _line(manifest: Manifest, check: ParityCheck, notes: Notes) -> Line:
     tolerance = manifest.parity.tolerance
-    source = notes.refer(f"{wording.criterion(tolerance)}: {wording.clean(tolerance.source)}.")
+    criterion = "shape, type and NaN"
+    if not check.form_only:
+        criterion = wording.criterion(tolerance)
+        criterion += f" {notes.refer(f'{criterion}: {wording.clean(tolerance.source)}.')}"
     verdict = Value("pass", mark="good") if check.passed else Value(f"FAIL {notes.refer(f'{wording.clean(check.reason)}.')}", mark="bad")
     return line(
         wording.clean(manifest.id),
@@ -54,7 +57,7 @@ def _line(manifest: Manifest, check: ParityCheck, notes: Notes) -> Line:
         _places(check.max_ulp),
         *(number(wording.NOTHING if part is None else wording.share(part), part) for part in (check.top1, check.nearest)),
         number(wording.NOTHING if check.worst_row is None else str(check.worst_row), check.worst_row),
-        f"{wording.criterion(tolerance)} {source}",
+        criterion,
         verdict,
     )
 

@@ -37,18 +37,18 @@ def _line(group: Group, row: Row, floors: Mapping[tuple[str, int], Floor], notes
     return line(
         row.label,
         f"{group.profile}, {group.encoding}",
-        *(_parts(row, m, notes) if m else [number(wording.NOTHING, None)] * (len(_NUMBERS) - 1)),
+        *(_parts(m, notes) if m else [number(wording.NOTHING, None)] * (len(_NUMBERS) - 1)),
         _floor(floors.get((row.cell.manifest.id, target.threads)), row, notes),
         dimmed=not row.usable,
     )
 
 
-def _parts(row: Row, m: Pooled, notes: Notes) -> list[Value]:
+def _parts(m: Pooled, notes: Notes) -> list[Value]:
     latency, service = _mean_us(m.latency), _mean_us(m.service)
     wait = None if latency is None or service is None else latency - service
     side = m.server
     if side is None:
-        why = f" {notes.refer(f'{row.label}: {wording.clean(m.server_silent)}.')}" if m.server_silent else ""
+        why = f" {notes.refer(f'{wording.clean(m.server_silent)}.')}" if m.server_silent else ""
         return [_ms(latency), _ms(wait), _ms(None), number(wording.NOTHING + why, None), *[_ms(None)] * 3]
     known = [part for part in (side.queue_us, side.work_us) if part is not None]
     return [

@@ -14,8 +14,12 @@ from typing import Any
 
 from ..rows import Group
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
-"""Okabe and Ito's colours, told apart by colour-blind readers, without the yellow that is lost on white."""
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F"),
+    *("#882255", "#999933", "#CC6677", "#44AA99", "#6A5ACD", "#DDCC77"),
+)
+"""Okabe and Ito's colours, told apart by colour-blind readers, without the yellow that is lost on white; then some of Tol's muted ones:
+in all formats and precisions one model has many artifacts."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "hexagon", "cross")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 FAINT = 0.35

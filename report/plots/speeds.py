@@ -36,7 +36,7 @@ def speeds_figure(result: ThroughputResult) -> Figure | None:
         "marker": {"color": COLOURS[0], "size": 9},
         "hovertemplate": "<b>%{y}</b><br>%{x:.2f} times<extra></extra>",
     }
-    line = {"dash": "dot", "width": 1.5, "color": COLOURS[-1]}
+    line = {"dash": "dot", "width": 1.5, "color": COLOURS[7]}
     equal = {"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1, "line": line}
     made = layout(
         xaxis=log_axis("pytorch's training throughput in units of keras's", span([*lows, *highs, 1.0])),

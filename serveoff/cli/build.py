@@ -133,7 +133,7 @@ def export(
         outcomes, skips = stage.export(selection, shared.workspace, shared.console, limits, jobs=jobs, force=force)
 
     def tables() -> Any:
-        shown = table("Exports", "artifact", ">seconds", ">peak memory", ">size", ">max abs difference", ">accuracy", "verdict")
+        shown = table("Exports", "artifact", ">seconds", ">peak memory", ">size", ">difference", ">accuracy", "verdict")
         for o in outcomes:
             m = o.manifest
             if m is None:
@@ -143,7 +143,7 @@ def export(
             verdict += ", unchanged" if o.unchanged else ""
             accuracy = f"{m.parity.metric.artifact:.2%}" if m.parity.metric else "-"
             memory, size = f"{m.peak_memory_bytes / 2**30:.2f} GiB", f"{m.size_bytes / 1e3:,.0f} kB"
-            shown.add_row(o.id, f"{m.export_s:.1f}", memory, size, f"{m.parity.max_abs:.2e}", accuracy, verdict)
+            shown.add_row(o.id, f"{m.export_s:.1f}", memory, size, m.parity.agreement or f"{m.parity.max_abs:.2e}", accuracy, verdict)
         for s in skips:
             shown.add_row(s.what, *["-"] * 5, f"skipped: {s.reason}")
         return shown

@@ -53,3 +53,21 @@ def test_a_row_names_its_model_where_there_are_two(make: Any) -> None:
 
     assert answers("digits_cnn", "other") == ["digits_cnn onnx on triton over tfs_grpc", "other onnx on triton over tfs_grpc"]
     assert answers("digits_cnn") == ["onnx on triton over tfs_grpc"]
+
+
+def test_a_quantised_artifact_shows_the_agreement_it_was_judged_by(make: Any) -> None:
+    seen = make.measurement(make.lognormal(500, 1600, 1), 200.0)
+    by_values = make.manifest("keras", "tflite", precision="int8")
+    decided = msgspec.structs.replace(by_values.parity.checks[0], top1=0.98)
+    tolerance = msgspec.structs.replace(by_values.parity.tolerance, minimum_top1=0.95)
+    by_decisions = msgspec.structs.replace(
+        by_values, parity=msgspec.structs.replace(by_values.parity, tolerance=tolerance, checks=(decided,))
+    )
+
+    def shown(manifest: Any) -> str:
+        (group,) = groups(make.run([make.cell("triton", manifest, "tfs_grpc", make.CONSTANT, seen)]))
+        table = measured(group)
+        return table.lines[0].values[[c.title for c in table.columns].index("parity")].text
+
+    assert shown(by_values) == "pass 1.2e-6"
+    assert shown(by_decisions) == "pass top-1 98.0%"

@@ -13,14 +13,16 @@ def test_every_comparison_is_shown_with_its_evidence(make: SimpleNamespace) -> N
     good = ParityCheck(
         case="samples, batch 8", output="y", batch=24, max_abs=0.25, max_rel=0.5, max_ulp=3e6, top1=1.0, worst_row=17, passed=True
     )
+    edge = msgspec.structs.replace(good, case="out of range", top1=0.0, form_only=True)
     bad = ParityCheck(case="all black", output="y", batch=2, max_abs=None, max_rel=None, passed=False, reason="NaN or infinity")
     manifest = msgspec.structs.replace(
-        make.manifest("keras", "tflite", precision="int8"), parity=Parity(tolerance=tolerance, checks=(good, bad))
+        make.manifest("keras", "tflite", precision="int8"), parity=Parity(tolerance=tolerance, checks=(good, edge, bad))
     )
     run = make.run([make.cell("embedded", manifest, protocol, make.CLOSED, None) for protocol in ("tfs_rest", "tfs_grpc")])
     table = proofs(run)
-    first, second = ([value.text for value in line.values] for line in table.lines)
+    first, second, third = ([value.text for value in line.values] for line in table.lines)
     shown = ["samples, batch 8", "y", "24", "2.5e-1", "5.0e-1", "3.0e6", "100%", "-", "17", "top-1 agreement of 95% [1]", "pass"]
     assert first == ["digits_cnn.keras.tflite.int8", *shown]
-    assert second[1:] == ["all black", "y", "2", *["-"] * 6, "top-1 agreement of 95% [1]", "FAIL [2]"]
+    assert second[1:] == ["out of range", *shown[1:6], "0.0%", "-", "17", "shape, type and NaN", "pass"]
+    assert third[1:] == ["all black", "y", "2", *["-"] * 6, "top-1 agreement of 95% [1]", "FAIL [2]"]
     assert table.notes == ("top-1 agreement of 95%: this test.", "NaN or infinity.")

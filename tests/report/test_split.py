@@ -59,7 +59,7 @@ def test_silence_and_a_missing_floor_have_their_reasons(make: Any) -> None:
     row, notes = shown(make, cell(make, server_silent="the server has no page of metrics"), floors=(failed,))
     assert (row["server"], row["runtime alone"], row["wire, client"]) == ("- [1]", "- [2]", "-")
     assert notes == (
-        "onnx on triton over tfs_grpc: the server has no page of metrics.",
+        "the server has no page of metrics.",
         "onnx without a server: its runtime failed: out of memory.",
     )
     row, notes = shown(make, cell(make, 1, server=SIDE), cell(make, 2), floors=())

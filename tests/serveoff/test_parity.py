@@ -112,6 +112,26 @@ def test_an_answer_that_is_nearest_to_its_own_row_is_enough_where_it_is_asked_fo
     assert (check.passed, check.nearest) == (False, 1 / 24)
 
 
+def test_a_quantised_artifact_says_what_it_was_judged_by() -> None:
+    rows = np.eye(40, 4, dtype=np.float32) + np.eye(1, 4, dtype=np.float32)
+    one_other, all_other = rows.copy(), -rows
+    one_other[0] = -rows[0]
+    tolerance = Tolerance(atol=0, rtol=0, source="this test", minimum_top1=0.95)
+
+    def agreement(tolerance: Tolerance, **answers: np.ndarray) -> str:
+        found = [parity.compare(case, {"y": rows}, {"y": answer}, tolerance)[0] for case, answer in answers.items()]
+        at_the_edge = parity.compare("edge", {"y": rows}, {"y": all_other}, msgspec.structs.replace(tolerance, minimum_top1=0.0))
+        assert at_the_edge[0].passed
+        return Parity(tolerance=tolerance, checks=(*at_the_edge, *found)).agreement
+
+    assert agreement(tolerance, same=rows, other=one_other) == "top-1 97.5%"
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(24, 1000)).astype(np.float32)
+    noisy, all_other = (rows + rng.normal(scale=0.8, size=rows.shape)).astype(np.float32), -rows
+    assert agreement(msgspec.structs.replace(tolerance, minimum_nearest=0.9), same=rows, noisy=noisy) == "nearest 100.0%"
+    assert Parity(tolerance=TOLERANCE, checks=parity.compare("values", {"y": rows}, {"y": rows}, TOLERANCE)).agreement == ""
+
+
 def test_whole_numbers_are_decisions_themselves() -> None:
     words = np.array([[5, 7, 9], [1, 2, 3]])
     assert parity.decisions(words, np.array([[5, 8, 9], [1, 2, 4]])).tolist() == [[True, False, True], [True, True, False]]
