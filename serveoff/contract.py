@@ -82,8 +82,8 @@ class ParityCheck(Struct, frozen=True, kw_only=True):
     """Where it was asked for: the share of rows whose answer is nearer to the reference's than to its answer to any other row."""
     worst_row: int | None = None
     """The row with the largest difference."""
-    form_only: bool = False
-    """Only shape, type and NaN counted, as on a quantised artifact's edge inputs."""
+    form_only: bool | None = None
+    """Only shape, type and NaN counted, as on a quantised artifact's edge inputs; None where nobody recorded it (older files)."""
     passed: bool
     reason: str = ""
 
@@ -117,10 +117,13 @@ class Parity(Struct, frozen=True, kw_only=True):
 
     @property
     def agreement(self) -> str:
-        """What a quantised artifact was judged by, at its lowest: `top-1 98.3%`, or `nearest 97.0%`; empty where values were compared."""
+        """What a quantised artifact was judged by, at its lowest: `top-1 98.3%`, or `nearest 97.0%`.
+
+        Empty where values were compared, or nobody recorded which checks counted.
+        """
         minimum = self.tolerance.minimum_top1
         shares = [(c.top1, c.nearest) for c in self.checks if c.top1 is not None and not c.form_only]
-        if minimum is None or not shares:
+        if minimum is None or not shares or any(c.form_only is None for c in self.checks):
             return ""
         near = [nearest for top1, nearest in shares if nearest is not None and top1 < minimum]
         return f"nearest {min(near):.1%}" if near else f"top-1 {min(top1 for top1, _ in shares):.1%}"

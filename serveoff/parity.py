@@ -83,7 +83,14 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
         bad = int((reference != answer).sum())
         reason = f"{bad} of {reference.size} texts differ" if bad else ""
         return ParityCheck(
-            case=case, output=name, batch=batch, max_abs=float(bad > 0), max_rel=float(bad > 0), passed=not bad, reason=reason
+            case=case,
+            output=name,
+            batch=batch,
+            max_abs=float(bad > 0),
+            max_rel=float(bad > 0),
+            form_only=False,
+            passed=not bad,
+            reason=reason,
         )
     if not np.array_equal(np.isfinite(reference), np.isfinite(answer)) or not np.array_equal(np.isnan(reference), np.isnan(answer)):
         return _failed(case, name, batch, "NaN or infinity where the reference has none, or the other way round")
