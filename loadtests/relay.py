@@ -24,10 +24,13 @@ from serveoff.results import CellJob
 from . import crew, handover
 from .baton import Baton, State
 from .member import Member
+from .profiles import resolve
 from .watch import Sampler
 
 LATENCIES_A_TURN = 10
 """A turn is at least so many times the slowest target's median latency: of a connection's requests one in so many spans two turns."""
+FEWEST_TURNS = 5
+"""But each row has at least so many of them, or there would be no turns."""
 _LOOK_S = 0.02
 
 
@@ -55,6 +58,11 @@ class Leg:
     def latency_s(self) -> float:
         """The median at the end of its warm-up."""
         return self._baton.latency_ns / 1e9
+
+    @property
+    def duration_s(self) -> float:
+        """Of its window."""
+        return resolve(self.job.profile).duration_s
 
     def warm_up(self) -> None:
         """Return when it is warm, or has ended."""
@@ -131,7 +139,8 @@ class Relay:
 
     def run(self) -> None:
         """Open all windows, and go on to the end of all. The order of the turns is drawn anew each time."""
-        self.turn_s = max([self.turn_s, *(LATENCIES_A_TURN * leg.latency_s for leg in self.legs)])
+        wanted_s = max((LATENCIES_A_TURN * leg.latency_s for leg in self.legs), default=0)
+        self.turn_s = max(self.turn_s, min([wanted_s, *(leg.duration_s / FEWEST_TURNS for leg in self.legs)]))
         for leg in self.legs:
             leg.open()
         rng = random.Random(self._seed)  # noqa: S311 - an order, no secret

@@ -48,6 +48,10 @@ _OPENS_AFTER_NS = 50_000_000
 """From the server's answer about its counters to the window: what that cost it is over by then."""
 
 
+_LAST_NS = 500_000_000
+"""Of the warm-up, whose first requests are slow."""
+
+
 class CellUser(LoadUser):
     abstract = False
 
@@ -103,7 +107,7 @@ def _agree(job: CellJob, directory: Path, recorder: Recorder) -> int:
     if job.share == 0:
         server_side.save(job.target, directory / server_side.BEFORE)
     if clock.baton is not None:
-        clock.baton.latency_ns = round(statistics.median(recorder.good_since(0) or [0]))
+        clock.baton.latency_ns = round(statistics.median(recorder.good_since(clock.now_ns() - _LAST_NS) or [0]))
         _say(State.WARM)
         while not clock.baton.opened:
             gevent.sleep(_ASK_AGAIN_S)
