@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -31,6 +32,9 @@ from . import facts, given, unchanged
 
 TIMEOUT_S = 900.0
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+_HUGE_PAGES = {"GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")}
+"""glibc asks for huge pages, if the user has said nothing else. A large batch takes gigabytes and gives them back, layer by layer: of
+PyTorch's time with 64 images two fifths went into pages of 4 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,7 @@ def _export_one(cell: Wanted, workspace: Workspace, limits: Limits, cancelled: t
     arguments = ("--model", cell.model, "--framework", cell.framework, "--format", cell.format, "--precision", cell.precision)
     result = process.run_child(
         process.python("export.worker", *arguments, "--checkpoint", str(workspace.checkpoint(cell.model)), "--out", str(staging)),
-        env=process.environment(workspace.root, _QUIET),
+        env=process.environment(workspace.root, {**_QUIET, **_HUGE_PAGES}),
         log=staging / "export.log",
         timeout_s=limits.timeout_s,
         memory_bytes=limits.memory_bytes,
