@@ -17,6 +17,7 @@ _COLUMNS = (
     Column("max rel", numeric=True),
     Column("ULP", numeric=True),
     Column("top-1", numeric=True),
+    Column("kappa", numeric=True),
     Column("nearest", numeric=True),
     Column("worst row", numeric=True),
     Column("criterion"),
@@ -32,7 +33,8 @@ def proofs(result: RunResult) -> Table:
         columns=_COLUMNS,
         lines=tuple(_line(manifest, check, notes) for _, manifest in sorted(manifests.items()) for check in manifest.parity.checks),
         intro="Every comparison that an export's gate made with its source model. ULP: units in the last place of the source's value. "
-        "Top-1: the share of rows whose largest value is at the same place; nearest, of int8 with random weights: of rows whose answer "
+        "Top-1: the share of rows whose largest value is at the same place; kappa: the same beyond chance, from 0 to 1, for an answer that "
+        "is always the same agrees with many rows, too; nearest, of random weights: the share of rows whose answer "
         "is nearer to the source's than to its answer to any other row. The worst row has the largest difference. "
         "Of a quantised artifact's edge inputs only shapes, types and NaN count: what lies beyond the calibrated range is cut off. "
         "Notes on a criterion say where its numbers come from.",
@@ -55,7 +57,9 @@ def _line(manifest: Manifest, check: ParityCheck, notes: Notes) -> Line:
         number(wording.count(check.batch), check.batch),
         *(_difference(value) for value in (check.max_abs, check.max_rel)),
         _places(check.max_ulp),
-        *(number(wording.NOTHING if part is None else wording.share(part), part) for part in (check.top1, check.nearest)),
+        _share(check.top1),
+        number(wording.NOTHING if check.kappa is None else f"{check.kappa:.2f}", check.kappa),
+        _share(check.nearest),
         number(wording.NOTHING if check.worst_row is None else str(check.worst_row), check.worst_row),
         criterion,
         verdict,
@@ -64,6 +68,10 @@ def _line(manifest: Manifest, check: ParityCheck, notes: Notes) -> Line:
 
 def _places(value: float | None) -> Value:
     return number(wording.count(round(value)), value) if value is not None and value < 1e5 else _difference(value)
+
+
+def _share(value: float | None) -> Value:
+    return number(wording.NOTHING if value is None else wording.share(value), value)
 
 
 def _difference(value: float | None) -> Value:

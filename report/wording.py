@@ -60,7 +60,8 @@ def plain(number: float) -> str:
 def criterion(tolerance: Tolerance) -> str:
     if tolerance.minimum_top1 is not None:
         or_nearest = "" if tolerance.minimum_nearest is None else f", or {tolerance.minimum_nearest:.0%} nearest"
-        return f"top-1 agreement of {tolerance.minimum_top1:.0%}{or_nearest}"
+        beyond_chance = "" if tolerance.minimum_kappa is None else f", kappa {tolerance.minimum_kappa:g}"
+        return f"top-1 agreement of {tolerance.minimum_top1:.0%}{beyond_chance}{or_nearest}"
     return f"{tolerance.atol:g} + {tolerance.rtol:g} of the value"
 
 

@@ -61,6 +61,8 @@ class Tolerance(Struct, frozen=True, kw_only=True):
     source: str
     minimum_top1: float | None = None
     """For quantised variants, in place of the above: the least share of rows that must decide as the reference does."""
+    minimum_kappa: float | None = None
+    """With it: the least agreement of decisions beyond chance (`serveoff.parity.kappa`), where there are enough rows to tell."""
     minimum_nearest: float | None = None
     """Enough instead, where rows decide by a hair (random weights): the least share of rows whose answer is nearest to their own."""
 
@@ -78,6 +80,8 @@ class ParityCheck(Struct, frozen=True, kw_only=True):
     """The largest difference in units in the last place of the reference's value; None for integers."""
     top1: float | None = None
     """The share of rows (and steps) that decide as the reference does (`serveoff.parity.decisions`)."""
+    kappa: float | None = None
+    """Where it was asked for: how far the decisions agree beyond chance; None also where nothing can be told."""
     nearest: float | None = None
     """Where it was asked for: the share of rows whose answer is nearer to the reference's than to its answer to any other row."""
     worst_row: int | None = None
@@ -121,12 +125,13 @@ class Parity(Struct, frozen=True, kw_only=True):
 
         Empty where values were compared, or nobody recorded which checks counted.
         """
-        minimum = self.tolerance.minimum_top1
-        shares = [(c.top1, c.nearest) for c in self.checks if c.top1 is not None and not c.form_only]
+        minimum, minimum_kappa = self.tolerance.minimum_top1, self.tolerance.minimum_kappa or 0.0
+        shares = [(c.top1, c.nearest, c.kappa) for c in self.checks if c.top1 is not None and not c.form_only]
         if minimum is None or not shares or any(c.form_only is None for c in self.checks):
             return ""
-        near = [nearest for top1, nearest in shares if nearest is not None and top1 < minimum]
-        return f"nearest {min(near):.1%}" if near else f"top-1 {min(top1 for top1, _ in shares):.1%}"
+        failed = [s for s in shares if s[0] < minimum or (s[2] is not None and s[2] < minimum_kappa)]
+        near = [nearest for _, nearest, _ in failed if nearest is not None]
+        return f"nearest {min(near):.1%}" if near else f"top-1 {min(top1 for top1, _, _ in shares):.1%}"
 
     @property
     def reason(self) -> str:
@@ -189,7 +194,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     weights_sha256: str
     size_bytes: int
     export_s: float
-    """Of the conversion; of what is made from the float32 artifact (`options`: `made_from`), without that one's."""
     peak_memory_bytes: int
     facts: Facts | None = None
     command: tuple[str, ...]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from serveoff.contract import MetricGate, ParityCheck, Tolerance
 
 if TYPE_CHECKING:
@@ -20,8 +22,13 @@ TWINS = Tolerance(
 
 
 def compare(case: str, reference: Tensors, answer: Tensors, tolerance: Tolerance) -> tuple[ParityCheck, ...]:
-    """One check per reference output: name, shape, dtype, NaN and infinity, then the tolerance's criterion."""
-    checks = [_compare_one(case, name, value, answer.get(name), tolerance) for name, value in reference.items()]
+    """One check per reference output: name, shape, dtype, NaN and infinity, then the tolerance's criterion.
+
+    Kappa is asked of the first output, as the task metric is: what stands beside it (GNMT's scores of its words) may decide nothing.
+    """
+    others = msgspec.structs.replace(tolerance, minimum_kappa=None)
+    asked = [tolerance, *[others] * (len(reference) - 1)]
+    checks = [_compare_one(case, name, value, answer.get(name), t) for (name, value), t in zip(reference.items(), asked, strict=False)]
     for name in answer.keys() - reference.keys():
         checks.append(_failed(case, name, 0, "the reference has no output of this name"))
     return tuple(checks)
@@ -58,6 +65,22 @@ def decisions(reference: Array, answer: Array) -> Array:
         same: Array = reference.argmax(axis=-1) == answer.argmax(axis=-1)
         return same
     return np.asarray(np.abs(answer - reference) <= np.ptp(reference) / 10)
+
+
+def kappa(reference: Array, answer: Array) -> float | None:
+    """Cohen's kappa of the decisions (doi:10.1177/001316446002000104): their agreement beyond chance, 1 for all and 0 for chance.
+
+    Where most rows decide alike, an answer that is always the same agrees in most rows, and its kappa is 0. None where there is one value
+    a row and so nothing to choose, and where all rows of both decide alike.
+    """
+    import numpy as np
+
+    if np.issubdtype(reference.dtype, np.floating):
+        if reference.ndim < 2 or reference.shape[-1] < 2:
+            return None
+        reference, answer = reference.argmax(axis=-1), answer.argmax(axis=-1)
+    chance = sum(float((reference == choice).mean() * (answer == choice).mean()) for choice in np.unique(reference))
+    return None if chance == 1 else (float((reference == answer).mean()) - chance) / (1 - chance)
 
 
 def nearest(reference: Array, answer: Array) -> float:
@@ -100,6 +123,9 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
     chosen = (wanted, got) if np.issubdtype(reference.dtype, np.floating) else (reference, answer)
     alike = decisions(*chosen) if reference.size else np.ones(0, bool)
     reason = _disagreement(alike, tolerance.minimum_top1) if tolerance.minimum_top1 is not None else _excess(difference, wanted, tolerance)
+    beyond = kappa(*chosen) if tolerance.minimum_kappa is not None and reference.size else None
+    if not reason and beyond is not None and tolerance.minimum_kappa is not None and beyond < tolerance.minimum_kappa:
+        reason = f"the decisions agree hardly more than by chance (kappa {beyond:.2f}, at least {tolerance.minimum_kappa:g} is asked for)"
     near = nearest(wanted, got) if tolerance.minimum_nearest is not None and batch and reference.ndim else None
     if reason and near is not None and tolerance.minimum_nearest is not None:
         reason = "" if near >= tolerance.minimum_nearest else f"{reason}, and {near:.0%} of the answers are nearest to their own row's"
@@ -113,6 +139,7 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
         max_rel=float((difference / np.maximum(np.abs(wanted), np.finfo(np.float32).tiny)).max(initial=0.0)),
         max_ulp=_ulp(difference, reference, finite) if np.issubdtype(reference.dtype, np.floating) else None,
         top1=float(alike.mean()) if alike.size else None,
+        kappa=beyond,
         nearest=near,
         worst_row=int(difference.reshape(batch, -1).max(axis=1).argmax()) if reference.size else None,
         form_only=tolerance.minimum_top1 == 0,

@@ -60,6 +60,11 @@ class TwinProof(Struct, frozen=True, kw_only=True):
     unproved: str = ""
     """Why nothing was proved, of a model of the user's own."""
 
+    @property
+    def drawn(self) -> bool:
+        """Whether the weights are random ones, drawn from a seed here."""
+        return not self.trained and not self.weights_given
+
 
 class StepTimes(Struct, frozen=True, kw_only=True):
     """One framework's training steps of one model: forward, backward and Adam on one batch, until the loss is on the host."""

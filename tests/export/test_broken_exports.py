@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from export import gate
+from export import gate, given, worker
 from export.tolerances import FLOAT32, INT8
-from serveoff import reference
+from serveoff import own_models, reference, storage
 from serveoff.contract import Parity, Tolerance
-from serveoff.plugins import Tensors
+from serveoff.plugins import ExportJob, Source, Tensors
 from serveoff.registry import MODELS
+from serveoff.training import TwinProof
 from serveoff.workspace import Workspace
 
 pytestmark = pytest.mark.integration
@@ -91,14 +94,42 @@ def test_int8_is_judged_by_its_decisions(exported: Workspace, path: Path) -> Non
     assert not judge(exported, path.parent, FLOAT32).passed
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_int8_that_was_calibrated_on_noise_is_caught(exported: Workspace, path: Path, tmp_path: Path, labelled: bool) -> None:
+@pytest.mark.parametrize(("labelled", "drawn"), [(True, False), (False, False), (False, True)])
+def test_int8_that_was_calibrated_on_noise_is_caught(exported: Workspace, path: Path, tmp_path: Path, labelled: bool, drawn: bool) -> None:
     known = reference.load(exported.checkpoint("digits_cnn") / "reference-pytorch" / "samples.npz")
     noise = np.random.default_rng(0).normal(0, 1e-2, (64, 8, 8)).astype(np.float32)
     calibrate(path, {"image": noise})
     labels = known.labels if labelled else np.full_like(known.labels, -1)
     reference.save(tmp_path / "answers" / "samples.npz", reference.Reference(known.inputs, known.outputs, labels))
-    verdict = gate.judge(MODELS.load("digits_cnn"), "model.onnx", path.parent, tmp_path / "answers", INT8).parity
+    verdict = gate.judge(MODELS.load("digits_cnn"), "model.onnx", path.parent, tmp_path / "answers", INT8, drawn=drawn).parity
     assert not verdict.passed
     assert "rows decide differently" in verdict.reason
     assert (verdict.metric is not None) == labelled
+
+
+def test_only_weights_that_were_drawn_are_let_off(exported: Workspace, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker reads from the twins' proof what the weights are; the artifact and the samples (without labels) are the same each time."""
+    known = reference.load(exported.checkpoint("digits_cnn") / "reference-pytorch" / "samples.npz")
+    calibrate(path, {"image": known.inputs["image"] * np.float32(0.3)})  # brighter pixels are cut off
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(exported.checkpoint("digits_cnn"), checkpoint)
+    answers = reference.Reference(known.inputs, known.outputs, np.full_like(known.labels, -1))
+    reference.save(checkpoint / "reference-pytorch" / "samples.npz", answers)
+
+    def copied(job: ExportJob) -> dict[str, str | int | float | bool]:
+        shutil.copy(path, job.directory)
+        return {}
+
+    monkeypatch.setattr(given, "source_of", lambda *_: Source(precisions={"int8": INT8}, requires=(), export=copied))
+    monkeypatch.setattr(worker, "_build", lambda _: (MODELS.load("digits_cnn"), None))
+
+    def export(number: int, trained: bool, weights_given: str) -> str:
+        proof = storage.read(checkpoint / own_models.FINISHED, TwinProof)
+        storage.write(checkpoint / own_models.FINISHED, msgspec.structs.replace(proof, trained=trained, weights_given=weights_given))
+        cell = {"model": "digits_cnn", "framework": "pytorch", "format": "onnx", "precision": "int8"}
+        return worker.export(argparse.Namespace(**cell, checkpoint=checkpoint, out=tmp_path / str(number)))
+
+    assert export(0, trained=False, weights_given="") == ""
+    assert "rows decide differently" in export(1, trained=False, weights_given="weights.pt")
+    assert "rows decide differently" in export(2, trained=True, weights_given="")
+    assert export(3, trained=False, weights_given="") == ""

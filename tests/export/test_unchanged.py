@@ -40,6 +40,7 @@ def test_everything_that_went_in_is_known(made: tuple[Path, Path]) -> None:
         (lambda folder, checkpoint: (folder / "manifest.json").unlink(), "does not exist"),
         (lambda folder, checkpoint: (folder / "serve" / "1" / "model.pt").write_bytes(b""), "has changed since it was exported"),
         (lambda folder, checkpoint: (checkpoint / "weights.safetensors").write_bytes(b""), "weights.safetensors has changed"),
+        (lambda folder, checkpoint: (checkpoint / "twin.json").write_bytes(b""), "twin.json has changed"),
         (
             lambda folder, checkpoint: shutil.copy(checkpoint / "reference-pytorch/samples.npz", checkpoint / "reference-pytorch/a.npz"),
             "other",

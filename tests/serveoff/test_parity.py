@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serveoff import parity, storage
@@ -130,6 +130,37 @@ def test_a_quantised_artifact_says_what_it_was_judged_by() -> None:
     noisy, all_other = (rows + rng.normal(scale=0.8, size=rows.shape)).astype(np.float32), -rows
     assert agreement(msgspec.structs.replace(tolerance, minimum_nearest=0.9), same=rows, noisy=noisy) == "nearest 100.0%"
     assert Parity(tolerance=TOLERANCE, checks=parity.compare("values", {"y": rows}, {"y": rows}, TOLERANCE)).agreement == ""
+
+
+def test_an_answer_that_is_always_the_same_does_not_pass_for_decisions() -> None:
+    wanted = np.tile(np.array([[2, 1]], np.float32), (100, 1))
+    wanted[:4] = [[1, 2]] * 4
+    tolerance = Tolerance(atol=0, rtol=0, source="this test", minimum_top1=0.95)
+    always = {"y": np.tile(np.array([[2, 1]], np.float32), (100, 1))}
+    (check,) = parity.compare("case", {"y": wanted}, always, tolerance)
+    assert (check.passed, check.top1, check.kappa) == (True, 0.96, None)
+    asked = msgspec.structs.replace(tolerance, minimum_kappa=0.4)
+    (check,) = parity.compare("case", {"y": wanted}, always, asked)
+    assert (check.passed, check.kappa) == (False, 0.0)
+    assert "hardly more than by chance" in check.reason
+    mostly = {"y": np.where(np.arange(100)[:, None] < 2, wanted, always["y"])}
+    assert parity.compare("case", {"y": wanted}, mostly, asked)[0].passed
+    assert parity.compare("case", always, always, asked)[0].passed, "where all decide alike nothing can be told"
+    _, second = parity.compare("case", {"x": wanted, "y": wanted}, {"x": wanted, **always}, asked)
+    assert second.kappa is None, "it is asked of the first output"
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30))
+def test_kappa_is_the_one_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    wanted, got = np.array(pairs).T
+    found = parity.kappa(wanted, got)
+    if found is None:
+        assert len({*wanted, *got}) == 1
+    else:
+        assert found == pytest.approx(cohen_kappa_score(wanted, got))
 
 
 def test_whole_numbers_are_decisions_themselves() -> None:
