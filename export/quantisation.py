@@ -14,6 +14,12 @@ CALIBRATION_ROWS = 128
 
 _AT_ONCE = 16
 
+_HOLD_WEIGHTS = ["MatMul", "Gemm", "Gather"]
+"""What is made int8 where nothing is convolved. Between convolutions all of it stays int8; between products of matrices the steps up to
+int8 and back cost accuracy and time: BERT-Tiny is off by 0.05 on average instead of 0.57, 66 % of GNMT's words stay instead of 50 %, and
+the quantiser's time grows with the square of their number (GNMT: 280 s instead of 28 s).
+"""
+
 
 def calibration(samples: Tensors, rows: int) -> Iterator[dict[str, Array]]:
     """The first samples, `rows` at a time."""
@@ -28,6 +34,7 @@ def quantise(path: Path, precision: str, samples: Tensors) -> None:
     `int8_dynamic`: int8 weights, activations scaled at run time. `int8`: both, calibrated on the samples; u8s8, the pair that ONNX Runtime
     recommends for x86-64.
     """
+    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -37,6 +44,7 @@ def quantise(path: Path, precision: str, samples: Tensors) -> None:
         if precision == "int8_dynamic":
             quantize_dynamic(prepared, path, weight_type=QuantType.QInt8)
             return
+        convolves = any(node.op_type == "Conv" for node in onnx.load(prepared).graph.node)
         quantize_static(
             prepared,
             path,
@@ -44,19 +52,8 @@ def quantise(path: Path, precision: str, samples: Tensors) -> None:
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_attention(prepared),
+            op_types_to_quantize=None if convolves else _HOLD_WEIGHTS,
         )
-
-
-def _attention(path: Path) -> list[str]:
-    """Each softmax, and the node that masks its scores: a mask of -1e9 would make one step of int8 of all scores together."""
-    import onnx
-
-    nodes = onnx.load(str(path)).graph.node
-    made_by = {name: node for node in nodes for name in node.output}
-    softmax = [node for node in nodes if node.op_type == "Softmax"]
-    masking = [made_by[node.input[0]] for node in softmax if node.input[0] in made_by]
-    return [node.name for node in (*softmax, *(node for node in masking if node.op_type in ("Add", "Where")))]
 
 
 def _reader(samples: Tensors) -> Any:

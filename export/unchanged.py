@@ -37,12 +37,13 @@ class MadeFrom(Struct, frozen=True, kw_only=True):
     """What each program that was needed says of its version."""
 
 
-def record(directory: Path, checkpoint: Path, framework: str, source: Source) -> None:
-    """Write down what this process has loaded of ours, and what it was given."""
+def record(directory: Path, checkpoint: Path, framework: str, source: Source, float32: Path | None = None) -> None:
+    """Write down what this process has loaded of ours, and what it was given; what went into the artifact that it began with, too."""
+    before = storage.read(float32 / FILE, MadeFrom).code if float32 else {}
     files = {getattr(module, "__file__", None) for name, module in sys.modules.items() if name.partition(".")[0] in _OURS}
     loaded = sorted(Path(file) for file in files if file)
     made_from = MadeFrom(
-        code={str(path.relative_to(CODE_ROOT)): artifacts.digest(path) for path in loaded if path.is_relative_to(CODE_ROOT)},
+        code=before | {str(path.relative_to(CODE_ROOT)): artifacts.digest(path) for path in loaded if path.is_relative_to(CODE_ROOT)},
         checkpoint={str(path.relative_to(checkpoint)): artifacts.digest(path) for path in _given(checkpoint, framework)},
         python=platform.python_version(),
         packages={name: installed(name) for name in sorted({*source.requires, "numpy"})},

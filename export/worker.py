@@ -19,7 +19,7 @@ from typing import Any, cast
 from serveoff import artifacts, host, own_models, process, reference, storage
 from serveoff.contract import SIGNATURE, ExportFailure, Manifest, Origin
 from serveoff.errors import InputError, ServeoffError
-from serveoff.plugins import ExportJob, ModelSpec
+from serveoff.plugins import Artifact, ExportJob, ModelSpec, Source
 from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.training import TwinProof
 
@@ -42,6 +42,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="an empty directory")
+    parser.add_argument("--float32", type=Path, help="the same artifact in float32, to make this one from")
     args = parser.parse_args()
     try:
         failure = export(args)
@@ -55,7 +56,7 @@ def export(args: argparse.Namespace) -> str:
     """Write the artifact into `args.out`. Returns the reason when the gate failed, else an empty string."""
     kind, source = FORMATS.load(args.format), given.source_of(args.format, args.framework)
     own = own_models.taken(args.checkpoint, args.framework) if (args.checkpoint / own_models.FILE).exists() else None
-    spec, model = load_module("models.own.again").build(args.checkpoint, args.framework) if own else _build(args)
+    spec = load_module("models.own.again").spec(args.checkpoint, args.framework) if own else MODELS.load(args.model)
     proof = storage.read(args.checkpoint / own_models.FINISHED, TwinProof)
     references = args.checkpoint / f"reference-{args.framework}"
     samples = reference.load(references / "samples.npz")
@@ -64,8 +65,10 @@ def export(args: argparse.Namespace) -> str:
         raise InputError(f"{args.out} holds an export already", hint="name another directory")
     version_dir.mkdir(parents=True)
 
+    model = None if args.float32 else _build(args, spec)
     started = time.monotonic()
-    options = source.export(ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs))
+    job = ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs)
+    options = _from_float32(source, job, artifacts.read(args.float32)) if args.float32 else source.export(job)
     export_s = time.monotonic() - started
     signature, fixed_batch = (own.signature, own.fixed_batch) if own else (SIGNATURE, None)
     tolerance = source.precisions[args.precision]
@@ -101,7 +104,7 @@ def export(args: argparse.Namespace) -> str:
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         host=host.facts(),
     )
-    unchanged.record(args.out, args.checkpoint, args.framework, source)
+    unchanged.record(args.out, args.checkpoint, args.framework, source, args.float32)
     _write_script(args.out / "command.sh", args)
     if parity.passed:
         storage.write(args.out / artifacts.MANIFEST, manifest)
@@ -116,9 +119,16 @@ def _peak_memory_bytes() -> int:
     return most * (1 if sys.platform == "darwin" else 1024)
 
 
-def _build(args: argparse.Namespace) -> tuple[ModelSpec, Any]:
-    spec, weights = MODELS.load(args.model), load_module("models.weights").load(args.checkpoint / "weights.safetensors")
-    return spec, load_module(f"models.frameworks.{args.framework}").build(spec, weights)
+def _build(args: argparse.Namespace, spec: ModelSpec) -> Any:
+    if (args.checkpoint / own_models.FILE).exists():
+        return load_module("models.own.again").build(args.checkpoint, args.framework)
+    weights = load_module("models.weights").load(args.checkpoint / "weights.safetensors")
+    return load_module(f"models.frameworks.{args.framework}").build(spec, weights)
+
+
+def _from_float32(source: Source, job: ExportJob, float32: Artifact) -> dict[str, str | int | float | bool]:
+    assert source.from_float32 is not None
+    return {**float32.manifest.options, **source.from_float32(job, float32.version_dir), "made_from": float32.manifest.id}
 
 
 def _write_script(path: Path, args: argparse.Namespace) -> None:

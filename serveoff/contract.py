@@ -194,6 +194,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     weights_sha256: str
     size_bytes: int
     export_s: float
+    """Of the conversion; of what is made from the float32 artifact (`options`: `made_from`), without that one's."""
     peak_memory_bytes: int
     facts: Facts | None = None
     command: tuple[str, ...]

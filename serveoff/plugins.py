@@ -32,6 +32,7 @@ class ExportJob:
     spec: ModelSpec
     framework: Origin
     model: Any
+    """None where it is made from a float32 artifact."""
     precision: str
     directory: Path
     samples: Tensors
@@ -52,6 +53,8 @@ class Source:
     """Whether it is made unless the user asks for something else: the whole matrix takes long."""
     programs: tuple[str, ...] = ()
     """Programs whose absence from PATH makes it a skip, too."""
+    from_float32: Callable[[ExportJob, Path], Mapping[str, str | int | float | bool]] | None = None
+    """Makes another precision from the float32 artifact's version directory, without the framework, where that artifact is there."""
 
 
 @dataclass(frozen=True, slots=True)

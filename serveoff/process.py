@@ -25,6 +25,8 @@ _GUARD = str(Path(__file__).with_name("guard.py"))
 _TAIL_LINES = 20
 _LAST_WORDS_S = 2.0
 _LOOK_S = 0.1
+_WEIGH_S = 0.5
+"""How often a child's memory is looked at: all processes have to be, to find its own children, which takes some milliseconds."""
 _EXEC_S = (0.0, 0.02, 0.1)
 """A process that is just becoming another program has no environment for a moment; it is asked again after these."""
 _NOBODYS_CHILDREN = (0, 2)
@@ -108,6 +110,7 @@ def run_child(
 def _watch(child: subprocess.Popen[str], timeout_s: float, memory_bytes: int | None, cancelled: threading.Event | None) -> EndedFor:
     """Wait for the child; end it when it must not go on. A limit of the kernel's (RLIMIT_AS) counts what a framework only reserves."""
     deadline = time.monotonic() + timeout_s
+    weigh_at = 0.0
     while True:
         left = max(deadline - time.monotonic(), 0)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -116,10 +119,11 @@ def _watch(child: subprocess.Popen[str], timeout_s: float, memory_bytes: int | N
         ended_for: EndedFor = ""
         if cancelled is not None and cancelled.is_set():
             ended_for = "cancelled"
-        elif memory_bytes is not None and _resident(child.pid) > memory_bytes:
-            ended_for = "memory"
         elif time.monotonic() >= deadline:
             ended_for = "time"
+        elif memory_bytes is not None and time.monotonic() >= weigh_at:
+            ended_for = "memory" if _resident(child.pid) > memory_bytes else ""
+            weigh_at = time.monotonic() + _WEIGH_S
         if ended_for:
             end_tree(child.pid, grace_s=0)
             child.wait()

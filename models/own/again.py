@@ -19,16 +19,20 @@ def weights_file(folder: Path, origin: str) -> Path:
     return folder / f"weights-{origin}.safetensors"
 
 
-def build(folder: Path, origin: Origin) -> tuple[ModelSpec, Any]:
-    """What a format exports. Raises InputError when the model file does not make the model that was taken in any more."""
-    source = storage.read(folder / own_models.FILE, own_models.OwnModel)
+def spec(folder: Path, origin: Origin) -> ModelSpec:
+    """What is known of the model without opening it."""
     taken = own_models.taken(folder, origin)
     samples = reference.load(folder / f"reference-{origin}" / "samples.npz")
-    spec = ModelSpec(
-        summary=source.path, inputs=taken.inputs, outputs=taken.outputs, builds={}, edge_inputs=dict, samples=lambda: samples.inputs
-    )
+    path = storage.read(folder / own_models.FILE, own_models.OwnModel).path
+    return ModelSpec(summary=path, inputs=taken.inputs, outputs=taken.outputs, builds={}, edge_inputs=dict, samples=lambda: samples.inputs)
+
+
+def build(folder: Path, origin: Origin) -> Any:
+    """What a format exports. Raises InputError when the model file does not make the model that was taken in any more."""
     if origin == GIVEN:
-        return spec, folder / GIVEN
+        return folder / GIVEN
+    source, taken = storage.read(folder / own_models.FILE, own_models.OwnModel), own_models.taken(folder, origin)
+    samples = reference.load(folder / f"reference-{origin}" / "samples.npz")
     opened: Opened = load_module(f"models.own.{origin}").open_model(source, folder)
     opened.settle(taken.inputs, samples.slice(0, 2)[0])
     try:
@@ -38,4 +42,4 @@ def build(folder: Path, origin: Origin) -> tuple[ModelSpec, Any]:
             f"{source.path} does not make the model that was taken in: {str(error).splitlines()[0]}",
             hint=f"take it in again: `serveoff train --model {source.name}`",
         ) from error
-    return spec, opened.native()
+    return opened.native()
