@@ -121,13 +121,13 @@ def test_only_weights_that_were_drawn_are_let_off(exported: Workspace, path: Pat
         return {}
 
     monkeypatch.setattr(given, "source_of", lambda *_: Source(precisions={"int8": INT8}, requires=(), export=copied))
-    monkeypatch.setattr(worker, "_build", lambda _: (MODELS.load("digits_cnn"), None))
+    monkeypatch.setattr(worker, "_build", lambda *_: None)
 
     def export(number: int, trained: bool, weights_given: str) -> str:
         proof = storage.read(checkpoint / own_models.FINISHED, TwinProof)
         storage.write(checkpoint / own_models.FINISHED, msgspec.structs.replace(proof, trained=trained, weights_given=weights_given))
         cell = {"model": "digits_cnn", "framework": "pytorch", "format": "onnx", "precision": "int8"}
-        return worker.export(argparse.Namespace(**cell, checkpoint=checkpoint, out=tmp_path / str(number)))
+        return worker.export(argparse.Namespace(**cell, checkpoint=checkpoint, out=tmp_path / str(number), float32=None))
 
     assert export(0, trained=False, weights_given="") == ""
     assert "rows decide differently" in export(1, trained=False, weights_given="weights.pt")
