@@ -222,11 +222,11 @@ def test_stored_rows_stand_for_the_first_steps_only_where_they_are_the_same(make
     )
     stored: Any = SimpleNamespace(target=make_target(1), protocol="tfs_rest", round=1, attempt=1)
     fresh: Any = object()
-    answer = resume.replayed([stored], lambda _: fresh)
-    assert [answer(step), answer(step)] == [stored, fresh]
+    answer = resume.replayed([stored], lambda _: [fresh])
+    assert [*answer([step]), *answer([step])] == [stored, fresh]
     stored.round = 2
     with pytest.raises(InputError, match=r"where .* was due"):
-        resume.replayed([stored], lambda _: fresh)(step)
+        list(resume.replayed([stored], lambda _: [fresh])([step]))
 
 
 def test_runs_of_one_second_do_not_share_a_directory(model_workspace: Workspace) -> None:
