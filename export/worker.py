@@ -65,7 +65,9 @@ def export(args: argparse.Namespace) -> str:
         raise InputError(f"{args.out} holds an export already", hint="name another directory")
     version_dir.mkdir(parents=True)
 
-    model = None if args.float32 else _build(args, spec)
+    model = None
+    if not args.float32:
+        model = load_module("models.own.again").build(args.checkpoint, args.framework) if own else _build(args, spec)
     started = time.monotonic()
     job = ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs)
     options = _from_float32(source, job, artifacts.read(args.float32)) if args.float32 else source.export(job)
@@ -120,8 +122,6 @@ def _peak_memory_bytes() -> int:
 
 
 def _build(args: argparse.Namespace, spec: ModelSpec) -> Any:
-    if (args.checkpoint / own_models.FILE).exists():
-        return load_module("models.own.again").build(args.checkpoint, args.framework)
     weights = load_module("models.weights").load(args.checkpoint / "weights.safetensors")
     return load_module(f"models.frameworks.{args.framework}").build(spec, weights)
 

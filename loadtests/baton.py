@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from enum import IntEnum
 from pathlib import Path
-
-_BYTES = 8
 
 
 class State(IntEnum):
@@ -19,59 +18,28 @@ class State(IntEnum):
     """The load is over; it writes down what it has seen, and ends."""
 
 
-class Baton:
-    """Native int64 numbers, each written by one side only: the load process says what it is and sees, the relay `held_ns` and `opened`."""
+class Baton(ctypes.Structure):
+    """Each number is written by one side only: `held_ns` and `opened` by the relay, the others by the load process.
 
-    def __init__(self, path: Path) -> None:
-        """Of a file that `make` has made."""
-        with path.open("r+b") as file:
-            self._numbers = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
+    `held_ns`: for how long it has been held in all, up to the last time that it was let go. `opened`: its window may open. `pid`: 0 until
+    it runs. `state`: a `State`. `latency_ns`: the median at the end of its warm-up; 0 where nothing succeeded.
+    """
 
-    @classmethod
-    def make(cls, path: Path) -> Baton:
-        path.write_bytes(bytes(5 * _BYTES))
-        return cls(path)
+    _fields_ = [(name, ctypes.c_int64) for name in ("held_ns", "opened", "pid", "state", "latency_ns")]
+    held_ns: int
+    opened: int
+    pid: int
+    state: int
+    latency_ns: int
 
-    @property
-    def held_ns(self) -> int:
-        """For how long it has been held in all, up to the last time that it was let go."""
-        return self._numbers[0]
 
-    @held_ns.setter
-    def held_ns(self, value: int) -> None:
-        self._numbers[0] = value
+def make(path: Path) -> Baton:
+    """A new one, all zero."""
+    path.write_bytes(bytes(ctypes.sizeof(Baton)))
+    return follow(path)
 
-    @property
-    def opened(self) -> bool:
-        """Whether its window may open."""
-        return bool(self._numbers[1])
 
-    @opened.setter
-    def opened(self, value: bool) -> None:
-        self._numbers[1] = value
-
-    @property
-    def pid(self) -> int:
-        """0 until it runs."""
-        return self._numbers[2]
-
-    @pid.setter
-    def pid(self, value: int) -> None:
-        self._numbers[2] = value
-
-    @property
-    def state(self) -> State:
-        return State(self._numbers[3])
-
-    @state.setter
-    def state(self, value: State) -> None:
-        self._numbers[3] = value
-
-    @property
-    def latency_ns(self) -> int:
-        """The median at the end of the warm-up; 0 where nothing succeeded."""
-        return self._numbers[4]
-
-    @latency_ns.setter
-    def latency_ns(self, value: int) -> None:
-        self._numbers[4] = value
+def follow(path: Path) -> Baton:
+    """The one that `make` has made."""
+    with path.open("r+b") as file:
+        return Baton.from_buffer(mmap.mmap(file.fileno(), 0))

@@ -63,26 +63,29 @@ def load_by_turns(
     steps: Sequence[Step], ready: Callable[[Step], Subject | Cell], plan: LoadPlan, owner: Path, tell: Callable[[str], None]
 ) -> list[Cell]:
     """Run steps of one profile, each of another target, by turns. `ready` wakes its target, the others asleep, and sees to its answers."""
-    cells: list[Cell | None] = []
-    legs: list[tuple[Subject, Step, relay.Leg]] = []
+    begun: list[Cell | tuple[Subject, Step, relay.Leg]] = []
     targets = [step.candidate.target for step in steps]
     seed = plan.seed + steps[0].round
     with sleepers.Sleepers(targets, owner) as others, relay.Relay(len(steps), plan.turn_s, seed, owner) as running:
         for step in steps:
             tell(f"{len(steps)} rows by turns; {step.candidate.name} warms up")
             subject = ready(step)
-            cells.append(None if isinstance(subject, Subject) else subject)
-            if isinstance(subject, Subject):
-                job, directory = _begin(subject, plan.profiles[step.number], plan, _name(step, plan))
-                legs.append((subject, step, running.add(job, directory)))
-        tell(f"{len(legs)} rows by turns")
+            if isinstance(subject, Cell):
+                begun.append(subject)
+                continue
+            job, directory = _begin(subject, plan.profiles[step.number], plan, _name(step, plan))
+            begun.append((subject, step, running.add(job, directory)))
+        tell(f"{len(running.legs)} rows by turns")
         running.run()
-    for subject, step, leg in legs:
+
+    def finished(subject: Subject, step: Step, leg: relay.Leg) -> Cell:
         seen = _seen(subject, leg.job, leg.directory, _Watched([leg.member], leg.sampler, others), steady=resolve(leg.job.profile).steady)
         if seen.measurement is not None:
-            seen = replace(seen, measurement=msgspec.structs.replace(seen.measurement, turn_s=running.turn_s if len(legs) > 1 else 0.0))
-        cells[steps.index(step)] = _finished(subject, step, plan, seen)
-    return [cell for cell in cells if cell is not None]
+            turn_s = running.turn_s if len(running.legs) > 1 else 0.0
+            seen = replace(seen, measurement=msgspec.structs.replace(seen.measurement, turn_s=turn_s))
+        return _finished(subject, step, plan, seen)
+
+    return [each if isinstance(each, Cell) else finished(*each) for each in begun]
 
 
 @dataclass(frozen=True, slots=True)

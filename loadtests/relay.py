@@ -21,8 +21,8 @@ from types import TracebackType
 
 from serveoff.results import CellJob
 
-from . import crew, handover
-from .baton import Baton, State
+from . import baton, crew, handover
+from .baton import State
 from .member import Member
 from .profiles import resolve
 from .watch import Sampler
@@ -41,7 +41,7 @@ class Leg:
         self.job, self.directory = job, directory
         self.sampler = Sampler(job.target)
         self.sampler.scan()
-        self._baton = Baton.make(directory / handover.BATON)
+        self._baton = baton.make(directory / handover.BATON)
         self._future = pool.submit(start)
         self._since_ns: int | None = None
 
@@ -66,29 +66,26 @@ class Leg:
 
     def warm_up(self) -> None:
         """Return when it is warm, or has ended."""
-        while not self.over and self._baton.state is State.STARTING:
+        while not self.over and self._baton.state == State.STARTING:
             wait([self._future], _LOOK_S)
 
     def open(self) -> None:
-        self._baton.opened = True
+        self._baton.opened = 1
 
     def turn(self, seconds: float) -> None:
         """Let it go for so long; one whose load is over ends."""
         self._go()
         wait([self._future], seconds)
-        if self._baton.state is State.DONE:
+        if self._baton.state == State.DONE:
             wait([self._future])
-            self.sampler.take(self._now_ns())
-        else:
-            self.hold()
+        self.hold()
 
     def hold(self) -> None:
-        if self.over:
-            return
+        """Its target is held also when the load is over: others have turns yet."""
         self._signal(signal.SIGSTOP)
         self._since_ns = time.monotonic_ns()
         _signal(self.sampler.pids, signal.SIGSTOP)
-        self.sampler.take(self._now_ns())
+        self.sampler.take(self._since_ns - self._baton.held_ns)
         _signal(self.sampler.pids, signal.SIGSTOP)  # also those that it has just found
 
     def _go(self) -> None:
@@ -98,10 +95,6 @@ class Leg:
             self._baton.held_ns += time.monotonic_ns() - self._since_ns
             self._since_ns = None
         self._signal(signal.SIGCONT)
-
-    def _now_ns(self) -> int:
-        """By the clock of the load process."""
-        return (self._since_ns or time.monotonic_ns()) - self._baton.held_ns
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.over and self._baton.pid:

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import gevent
 
-from ..baton import Baton
+from .. import baton as shared
 
-baton: Baton | None = None
+baton: shared.Baton | None = None
 """Of a process in a relay."""
 now_ns = time.monotonic_ns
 """Nanoseconds."""
 
 
-def follow(path: Path) -> Baton:
+def follow(path: Path) -> shared.Baton:
     """From now on this process is held and let go by who made this baton."""
     global baton, now_ns
-    baton, now_ns = Baton(path), _now_ns
+    baton, now_ns = shared.follow(path), _now_ns
     return baton
 
 

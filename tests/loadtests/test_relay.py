@@ -8,12 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import psutil
 import pytest
 
-from loadtests import plan, relay, resume, rounds, run, watch
+from loadtests import baton, plan, relay, resume, rounds, run, watch
 from loadtests.baton import Baton, State
 from loadtests.candidates import Candidate
 from loadtests.locust import clock
@@ -21,7 +20,7 @@ from loadtests.locust.pacing import Alarm
 from loadtests.rounds import Step
 from serveoff import storage
 from serveoff.console import Console
-from serveoff.errors import InputError
+from serveoff.errors import InputError, UsageError
 from serveoff.results import Cell, LoadPlan, RunResult
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
@@ -53,7 +52,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Baton:
     """The relay's end of the baton that this process follows."""
     monkeypatch.setattr(clock, "baton", None)
     monkeypatch.setattr(clock, "now_ns", clock.now_ns)
-    made = Baton.make(tmp_path / "baton")
+    made = baton.make(tmp_path / "baton")
     clock.follow(tmp_path / "baton")
     return made
 
@@ -88,7 +87,7 @@ def test_who_waits_wakes_early_after_it_was_held_and_waits_on(held: Baton) -> No
 def test_both_ends_see_the_numbers(held: Baton) -> None:
     assert clock.baton is not None
     clock.baton.pid, clock.baton.state, clock.baton.latency_ns = 7, State.WARM, 5
-    assert (held.pid, held.state, held.latency_ns, held.opened, held.held_ns) == (7, State.WARM, 5, False, 0)
+    assert (held.pid, held.state, held.latency_ns, held.opened, held.held_ns) == (7, State.WARM, 5, 0, 0)
 
 
 def test_what_the_host_does_while_a_target_is_held_does_not_count(monkeypatch: pytest.MonkeyPatch, make_target: Any) -> None:
@@ -196,18 +195,20 @@ def test_a_closed_loop_knows_nothing_of_its_holds(model_workspace: Workspace, se
 def test_a_load_process_that_is_killed_in_a_relay_is_one_void_row(
     model_workspace: Workspace, serve_model: ServeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve_model("good")
-    serve_model("slow")
-    turn, killed = relay.Leg.turn, list[relay.Leg]()
+    good, _ = serve_model("good"), serve_model("slow")
+    turn, killed, meanwhile = relay.Leg.turn, list[relay.Leg](), set[str]()
 
     def harm(leg: relay.Leg, seconds: float) -> None:
         if leg.job.target.server == "good" and not killed:
             killed.append(leg)
             psutil.Process(leg._baton.pid).kill()
+        elif killed and leg.job.target.server == "slow":
+            meanwhile.add(psutil.Process(good.pid).status())
         turn(leg, seconds)
 
     monkeypatch.setattr(relay.Leg, "turn", harm)
     cells = load(model_workspace, made("constant:rate_rps=40,duration_s=1,connections=8"))
+    assert meanwhile == {psutil.STATUS_STOPPED}, "its target does not take part in the other's turns"
     hit, again = (c for c in cells if c.target.server == "good")
     assert hit.reasons[0].startswith("the load process ended with exit code -9")
     assert again.measurement is not None
@@ -217,6 +218,8 @@ def test_a_load_process_that_is_killed_in_a_relay_is_one_void_row(
     assert other.measurement.requests == 40
 
 
-def test_the_plan_says_how_long_turns_are() -> None:
-    assert made("closed").turn_s == TURN_S
-    assert msgspec.json.decode(msgspec.json.encode(made("closed")), type=LoadPlan).turn_s == TURN_S
+def test_by_turns_from_three_rounds_on_unless_the_user_says_otherwise() -> None:
+    assert [plan.make(rounds=rounds).turn_s for rounds in (1, 2, 3, 9)] == [0, 0, plan.TURN_S, plan.TURN_S]
+    assert (made("closed").turn_s, plan.make(rounds=3, turn_s=0).turn_s) == (TURN_S, 0)
+    with pytest.raises(UsageError, match="the length of a turn is -1 s"):
+        plan.make(turn_s=-1)
