@@ -1,4 +1,4 @@
-"""Which operators become int8: all of them between convolutions, else only those that hold weights."""
+"""Which operators become int8, all of them between convolutions, else only those that hold weights; and that none overflows."""
 
 from __future__ import annotations
 
@@ -42,3 +42,27 @@ def test_int8_only_where_it_helps(tmp_path: Path, op: str, weights: tuple[int, .
     computing = [node for node in nodes if "Linear" not in node.op_type]
     assert {node.op_type for node in computing} == {op, "Add", "Sigmoid"}
     assert {node.op_type for node in computing if node.output[0] in rounded} == quantised
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8_dynamic"])
+def test_large_products_do_not_overflow(tmp_path: Path, precision: str) -> None:
+    """255 * 127 twice is more than 16 bits hold, which is what a processor without VNNI adds it in."""
+    path = tmp_path / "model.onnx"
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "large",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", 64])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", 8])],
+        [onnx.numpy_helper.from_array(np.linspace(0.9, 1, 64 * 8, dtype=np.float32).reshape(64, 8), "w")],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), path)
+    x = np.random.default_rng(2).uniform(0.9, 1, (32, 64)).astype(np.float32)
+
+    def answers() -> np.ndarray:
+        import onnxruntime
+
+        return np.asarray(onnxruntime.InferenceSession(path).run(None, {"x": x})[0])
+
+    exact = answers()
+    quantise(path, precision, {"x": x})
+    assert np.abs(answers() - exact).max() < 0.01 * exact.max()
