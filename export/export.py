@@ -19,7 +19,7 @@ from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
 from serveoff.contract import GIVEN, ExportFailure, Facts, Manifest, Origin, Skip
 from serveoff.errors import GateError, UsageError
-from serveoff.host import missing
+from serveoff.host import cores, missing
 from serveoff.plugins import Source
 from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.running import at_work
@@ -77,12 +77,13 @@ class Limits:
 
     timeout_s: float
     memory_bytes: int
+    threads: int = 1
 
     @classmethod
     def here(cls, jobs: int, timeout_s: float = TIMEOUT_S, memory_gib: float | None = None) -> Limits:
-        """By default nine tenths of the memory that is free now, shared by the jobs: tf2onnx takes 6 to 10 GiB for a large model."""
+        """The jobs share the cores and, by default, nine tenths of the memory that is free: tf2onnx takes 6 to 10 GiB for a large model."""
         free = int(psutil.virtual_memory().available * 0.9 / jobs)
-        return cls(timeout_s, free if memory_gib is None else int(memory_gib * 2**30))
+        return cls(timeout_s, free if memory_gib is None else int(memory_gib * 2**30), max(1, cores() // jobs))
 
 
 def export(
@@ -196,6 +197,7 @@ def _export_one(
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     arguments = ["--model", cell.model, "--framework", cell.framework, "--format", cell.format, "--precision", cell.precision]
+    arguments += ["--threads", str(limits.threads)]
     if cell.float32 and not unchanged.change(workspace.artifacts / cell.float32, workspace.checkpoint(cell.model), cell.framework):
         arguments += ["--float32", str(workspace.artifacts / cell.float32)]
     result = process.run_child(

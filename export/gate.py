@@ -44,17 +44,13 @@ def judge(
     references: Path,
     tolerance: Tolerance,
     *,
+    threads: int = 1,
     signature: str = SIGNATURE,
     fixed_batch: int | None = None,
-    drawn: bool = False,
 ) -> Judged:
-    """Run the artifact on every reference case (`references/*.npz`) and every batch size. Raises GateError for a wrong signature.
-
-    `drawn`: the weights are random ones, drawn from a seed, which widens the tolerance (`tolerances.drawn`).
-    """
-    tolerance = tolerances.drawn(tolerance) if drawn else tolerance
+    """Run the artifact on every reference case (`references/*.npz`) and every batch size. Raises GateError for a wrong signature."""
     runtime = next(r for r in RUNTIMES.all().values() if r.serve_file == serve_file)
-    loaded = runtime.load(directory, threads=1)
+    loaded = runtime.load(directory, threads)
     try:
         _require_signature(spec, loaded, signature)
         return _run(functools.partial(loaded.run, signature), references, tolerance, fixed_batch)

@@ -23,7 +23,7 @@ from serveoff.plugins import Artifact, ExportJob, ModelSpec, Source
 from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.training import TwinProof
 
-from . import gate, given, unchanged
+from . import gate, given, tolerances, unchanged
 
 _CELL = ("model", "framework", "format", "precision")
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
@@ -42,6 +42,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="an empty directory")
+    parser.add_argument("--threads", type=int, default=host.cores(), help="of the gate (default: all cores)")
     parser.add_argument("--float32", type=Path, help="the same artifact in float32, to make this one from")
     args = parser.parse_args()
     try:
@@ -74,8 +75,16 @@ def export(args: argparse.Namespace) -> str:
     export_s = time.monotonic() - started
     signature, fixed_batch = (own.signature, own.fixed_batch) if own else (SIGNATURE, None)
     tolerance = source.precisions[args.precision]
+    tolerance = tolerances.drawn(tolerance) if proof.drawn else tolerance
     judged = gate.judge(
-        spec, kind.serve_file, version_dir, references, tolerance, signature=signature, fixed_batch=fixed_batch, drawn=proof.drawn
+        spec,
+        kind.serve_file,
+        version_dir,
+        references,
+        tolerance,
+        threads=args.threads,
+        signature=signature,
+        fixed_batch=fixed_batch,
     )
 
     parity = judged.parity

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from export import gate, given, worker
+from export import gate, given, tolerances, worker
 from export.tolerances import FLOAT32, INT8
 from serveoff import own_models, reference, storage
 from serveoff.contract import Parity, Tolerance
@@ -101,7 +101,8 @@ def test_int8_that_was_calibrated_on_noise_is_caught(exported: Workspace, path: 
     calibrate(path, {"image": noise})
     labels = known.labels if labelled else np.full_like(known.labels, -1)
     reference.save(tmp_path / "answers" / "samples.npz", reference.Reference(known.inputs, known.outputs, labels))
-    verdict = gate.judge(MODELS.load("digits_cnn"), "model.onnx", path.parent, tmp_path / "answers", INT8, drawn=drawn).parity
+    tolerance = tolerances.drawn(INT8) if drawn else INT8
+    verdict = gate.judge(MODELS.load("digits_cnn"), "model.onnx", path.parent, tmp_path / "answers", tolerance).parity
     assert not verdict.passed
     assert "rows decide differently" in verdict.reason
     assert (verdict.metric is not None) == labelled
