@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from serveoff.workspace import Workspace
@@ -25,14 +26,14 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 def serveoff() -> Command:
     """Run the command line as a user does: `serveoff("export", "--format", "onnx", workspace=...)`."""
 
-    def run(*arguments: str, workspace: Path) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, workspace: Path, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "serveoff", *arguments],
             env={**os.environ, "SERVEOFF_WORKSPACE": str(workspace), "COLUMNS": "200"},
             capture_output=True,
             text=True,
             check=False,
-            timeout=280,
+            timeout=timeout_s,
         )
 
     return run
@@ -40,9 +41,14 @@ def serveoff() -> Command:
 
 @pytest.fixture(scope="session")
 def exported(serveoff: Command, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """digits_cnn, trained for two epochs in both frameworks, in every format."""
-    workspace = Workspace(tmp_path_factory.mktemp("exported"))
-    for arguments in (("train", "--model", "digits_cnn", "--epochs", "2"), ("export", "--model", "digits_cnn")):
-        done = serveoff(*arguments, workspace=workspace.root)
-        assert done.returncode == 0, done.stderr + done.stdout
+    """digits_cnn, trained for two epochs in both frameworks, in every format. The processes of one test run share it."""
+    run = tmp_path_factory.getbasetemp()
+    run = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
+    workspace, finished = Workspace(run / "exported"), run / "exported.finished"
+    with FileLock(run / "exported.lock"):
+        if not finished.exists():
+            for arguments in (("train", "--model", "digits_cnn", "--epochs", "2"), ("export", "--model", "digits_cnn", "--jobs", "2")):
+                done = serveoff(*arguments, workspace=workspace.root)
+                assert done.returncode == 0, done.stderr + done.stdout
+            finished.touch()
     return workspace

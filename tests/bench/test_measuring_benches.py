@@ -20,6 +20,7 @@ from loadtests.witnesses import Seen
 from serveoff import storage
 from serveoff.launch import Target
 
+pytestmark = pytest.mark.alone
 BODY = b'{"instances":[[1.0,2.0,3.0,4.0]]}'
 PATH = "/v1/models/sums:predict"
 

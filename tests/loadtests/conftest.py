@@ -26,6 +26,16 @@ from serveoff.workspace import Workspace
 
 from .http_stand_in import HttpStandIn
 
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("alone")
+
+
 BODIES = tuple(b'{"instances": [[%d.0]]}' % number for number in range(64))
 
 

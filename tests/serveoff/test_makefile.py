@@ -32,7 +32,8 @@ def checkout(tmp_path: Path) -> Path:
 
 def make(checkout: Path, *arguments: str, **variables: str) -> list[str]:
     """How the command was called."""
-    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "SERVEOFF_WORKSPACE", "VENV")}
+    of_make = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")  # what the make that runs the tests was told: make test ARGS=...
+    env = {name: value for name, value in os.environ.items() if name not in (*of_make, "SERVEOFF_WORKSPACE", "VENV")}
     done = subprocess.run(["make", *arguments], cwd=checkout, env=env | variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return (checkout / "calls").read_text().splitlines()
