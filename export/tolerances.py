@@ -20,7 +20,9 @@ FLOAT16 = Tolerance(
     atol=5e-2,
     rtol=1e-2,
     source="weights with 11 bits (TFLite computes in float32): measured 1e-2 at most over eight architectures, times five",
+    minimum_equal=0.99,
 )
+"""Whole numbers: 7 of 1024 words of GNMT were others, chosen by a hair from thousands."""
 
 INT8 = Tolerance(
     atol=FLOAT32.atol,

@@ -62,7 +62,8 @@ def criterion(tolerance: Tolerance) -> str:
         or_nearest = "" if tolerance.minimum_nearest is None else f", or {tolerance.minimum_nearest:.0%} nearest"
         beyond_chance = "" if tolerance.minimum_kappa is None else f", kappa {tolerance.minimum_kappa:g}"
         return f"top-1 agreement of {tolerance.minimum_top1:.0%}{beyond_chance}{or_nearest}"
-    return f"{tolerance.atol:g} + {tolerance.rtol:g} of the value"
+    whole = "" if tolerance.minimum_equal is None else f"; whole numbers: {tolerance.minimum_equal:.0%} equal"
+    return f"{tolerance.atol:g} + {tolerance.rtol:g} of the value{whole}"
 
 
 def difference(absolute: float) -> str:

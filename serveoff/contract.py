@@ -59,6 +59,8 @@ class Tolerance(Struct, frozen=True, kw_only=True):
     atol: float
     rtol: float
     source: str
+    minimum_equal: float | None = None
+    """Of whole numbers, which are decisions of the model's own, in place of the above: the least share that must be equal."""
     minimum_top1: float | None = None
     """For quantised variants, in place of the above: the least share of rows that must decide as the reference does."""
     minimum_kappa: float | None = None

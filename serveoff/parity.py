@@ -122,7 +122,10 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
     difference = np.abs(got - wanted)
     chosen = (wanted, got) if np.issubdtype(reference.dtype, np.floating) else (reference, answer)
     alike = decisions(*chosen) if reference.size else np.ones(0, bool)
-    reason = _disagreement(alike, tolerance.minimum_top1) if tolerance.minimum_top1 is not None else _excess(difference, wanted, tolerance)
+    minimum = tolerance.minimum_top1
+    if minimum is None and not np.issubdtype(reference.dtype, np.floating):
+        minimum = tolerance.minimum_equal
+    reason = _excess(difference, wanted, tolerance) if minimum is None else _disagreement(alike, minimum)
     beyond = kappa(*chosen) if tolerance.minimum_kappa is not None and reference.size else None
     if not reason and beyond is not None and tolerance.minimum_kappa is not None and beyond < tolerance.minimum_kappa:
         reason = f"the decisions agree hardly more than by chance (kappa {beyond:.2f}, at least {tolerance.minimum_kappa:g} is asked for)"

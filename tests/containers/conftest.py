@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,8 @@ def build(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def images(base: str) -> dict[str, str]:
-    """All our images, by the name of their Dockerfile."""
+    """All our images, by the name of their Dockerfile. Two are built at a time: installing waits for the network and the disk."""
     names = sorted(path.name.removesuffix(".Dockerfile") for path in (CODE_ROOT / "docker").glob("*.Dockerfile"))
     assert names
-    return {name: build(name) for name in names}
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(names, pool.map(build, names), strict=True))

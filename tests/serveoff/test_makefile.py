@@ -65,6 +65,7 @@ def test_the_slow_suite_makes_mlservers_environment_first(checkout: Path) -> Non
     shutil.copy(CODE_ROOT / "constraints-mlserver.txt", checkout)
     command = ["make", "--no-print-directory", "--dry-run", "test-slow"]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
-    install, _, suite = done.stdout.strip().splitlines()[-3:]
+    install, _, beside, alone = done.stdout.strip().splitlines()[-4:]
     assert install.endswith("--constraint constraints-mlserver.txt mlserver onnxruntime")
-    assert "pytest" in suite
+    assert '-m "slow and not containers and not alone" --numprocesses' in beside
+    assert '-m "slow and not containers and alone"' in alone

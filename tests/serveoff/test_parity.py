@@ -47,6 +47,20 @@ def test_every_kind_of_difference_is_caught(answer: dict[str, np.ndarray], reaso
         raise AssertionError(verdict.reason)
 
 
+@pytest.mark.parametrize(("others", "reason"), [(1, ""), (2, "2 of 100 rows decide differently, 1 may (top-1 agreement of 99%)")])
+def test_whole_numbers_are_decisions_of_the_model_s_own(others: int, reason: str) -> None:
+    words = np.arange(100, dtype=np.int64).reshape(10, 10)
+    answer = words.copy()
+    answer.flat[:others] = 9_999
+    loose = msgspec.structs.replace(TOLERANCE, minimum_equal=0.99)
+    (check,) = parity.compare("case", {"words": words}, {"words": answer}, loose)
+    assert check.reason == reason
+    (check,) = parity.compare("case", {"words": words}, {"words": answer}, TOLERANCE)
+    assert "values differ" in check.reason, "all must be equal where nothing else is said"
+    (check,) = parity.compare("case", {"score": words / 1.0}, {"score": answer / 1.0}, loose)
+    assert "values differ" in check.reason, "numbers are numbers"
+
+
 def test_values_that_cannot_be_compared_are_kept_in_the_evidence(tmp_path: Path) -> None:
     parity_found = judge({"logits": np.full((2, 2), np.nan, np.float32)})
     failure = ExportFailure(artifact_id="a", reason=parity_found.reason, log="log", parity=parity_found)
