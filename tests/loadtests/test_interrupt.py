@@ -107,3 +107,35 @@ def test_wrong_answers_are_exit_code_5(model_workspace: Workspace, serve_model: 
     _, said = command.communicate(timeout=120)
     assert command.returncode == 5, said
     assert "1 of 1 rows had wrong answers, first sums.pytorch.onnx.float32@wrong.process" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_turns_that_are_cut_short_leave_nobody_held(model_workspace: Workspace, serve_model: ServeModel, how: signal.Signals) -> None:
+    servers = [psutil.Process(serve_model(name).pid) for name in ("good", "slow")]
+    turns = ("--profile", "closed:users=2,duration_s=600", "--rounds", "3", "--turn-s", "0.3")
+    seen: list[tuple[bool, ...]] = []
+
+    def held() -> tuple[bool, ...]:
+        return tuple(server.status() == psutil.STATUS_STOPPED for server in servers)
+
+    def at_turns() -> bool:
+        if (now := held()) != (seen or [()])[-1]:
+            seen.append(now)
+        return seen.count((True, False)) > 2 and seen.count((False, True)) > 2
+
+    command = loadtest(model_workspace, *turns)
+    try:
+        wait_until(at_turns, command)
+        command.send_signal(how)
+        _, said = command.communicate(timeout=60)
+    finally:
+        command.kill()
+        command.communicate()
+    assert how == signal.SIGKILL or (command.returncode, "error: interrupted" in said.splitlines()) == (130, True)
+    for _ in range(100):  # who is killed leaves it to the others to notice
+        if not process.owned(model_workspace.root):
+            break
+        time.sleep(0.1)
+    assert process.owned(model_workspace.root) == []
+    assert held() == (False, False)
