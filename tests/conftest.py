@@ -26,7 +26,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 def serveoff() -> Command:
     """Run the command line as a user does: `serveoff("export", "--format", "onnx", workspace=...)`."""
 
-    def run(*arguments: str, workspace: Path, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, workspace: Path, timeout_s: float = 560) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "serveoff", *arguments],
             env={**os.environ, "SERVEOFF_WORKSPACE": str(workspace), "COLUMNS": "200"},
