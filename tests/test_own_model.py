@@ -201,7 +201,8 @@ def test_layers_that_are_named_alike_make_twins_and_others_do_not(serveoff: Comm
     alike, unlike = tmp_path / "alike.py", tmp_path / "unlike.py"
     alike.write_text(TWINS)
     unlike.write_text(TWINS.replace('name="hidden"', 'name="other"'))
-    done = serveoff("export", "--model", str(alike), "--model", str(unlike), workspace=workspace.root)
+    one_of_each = ("--format", "torchscript", "--format", "savedmodel")
+    done = serveoff("export", "--model", str(alike), "--model", str(unlike), *one_of_each, workspace=workspace.root)
     assert done.returncode == 0, done.stderr + done.stdout
     proofs = {name: storage.read(workspace.checkpoint(name) / "twin.json", TwinProof) for name in ("alike", "unlike")}
     equal = proofs["alike"].parity
