@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -102,7 +103,11 @@ def load_pt2(path: str, inputs: list[str], outputs: list[str], threads: int) -> 
         compiled = any("/data/aotinductor/" in name for name in archive.namelist())
     if not compiled:
         return run_torch(torch.export.load(path).module(check_guards=False).forward, inputs, outputs)
-    loader: Any = torch._C._aoti.AOTIModelPackageLoader(path, "model", False, 1, -1)  # `aoti_load_package` imports the whole compiler
+    with tempfile.TemporaryDirectory() as unpacked:  # PyTorch would leave it behind when TorchServe ends the worker
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = unpacked
+        loader: Any = torch._C._aoti.AOTIModelPackageLoader(path, "model", False, 1, -1)  # `aoti_load_package` imports the whole compiler
+        os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
     return run_torch(lambda *tensors: loader.boxed_run(list(tensors)), inputs, outputs)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -21,6 +22,9 @@ from ._tensors import spec
 from ._torch import SIGNATURE_FILE, TorchModel, read_signature
 
 _COMPILED = "/data/aotinductor/"
+_loading = threading.Lock()
+"""PyTorch unpacks a package into $TMPDIR, all of the model, and deletes it with the loader: never, where the process is ended. It is not
+needed once it is loaded. The variable is the process's, so packages are loaded one after the other."""
 _MODEL = "model"
 """The name that PyTorch's own functions give to the one model of a package."""
 
@@ -77,7 +81,13 @@ def _compiled(path: Path, threads: int) -> TorchModel:
             f"{path} does not say what its tensors are, and compiled code does not check them: "
             f"compile it with its signature as {SIGNATURE_FILE!r} in aot_inductor.metadata, as `serveoff export` does"
         )
-    loader = loaders(str(path), _MODEL, False, os.cpu_count() or 1, -1)  # as many calls at once as there are cores
+    with _loading, tempfile.TemporaryDirectory() as unpacked:
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = unpacked
+        try:
+            loader = loaders(str(path), _MODEL, False, os.cpu_count() or 1, -1)  # as many calls at once as there are cores
+        finally:
+            os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
     known = threading.local()
 
     def forward(*tensors: Any) -> Any:

@@ -18,6 +18,8 @@ from serveoff.registry import RUNTIMES
 from serveoff.wire import tfs_pb2
 from serving.tflite_names import with_names
 
+from .conftest import Child
+
 Ask = Callable[[str], Any]
 
 pytestmark = pytest.mark.integration
@@ -134,6 +136,20 @@ def test_rows_are_not_spread_over_an_exported_programs_other_input(torch_models:
     model, _ = ask("load", "pt2", str(torch_models / "pt2"), 1)
     kind, text = ask.fails("run", model, SIGNATURE, {"a": np.ones((3, 3), np.float32), "b": np.ones((1, 4), np.float32)})
     assert (kind, text) == ("ValueError", "the inputs differ in the size of their first dimension: a: 3, b: 1")
+
+
+@pytest.mark.slow
+def test_nothing_of_a_compiled_package_is_left_unpacked(aotinductor_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that is ended cannot delete it: a hundred megabytes a time, for a model of that size."""
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    monkeypatch.setenv("TMPDIR", str(unpacked))
+    child = Child(tmp_path / "log")
+    model, _ = child("load", "pt2", str(aotinductor_models / "aotinductor"), 1)
+    assert list(unpacked.iterdir()) == []
+    child("close", model)
+    assert child.end() == 0
+    assert list(unpacked.iterdir()) == []
 
 
 @pytest.mark.slow
