@@ -107,7 +107,10 @@ def load_pt2(path: str, inputs: list[str], outputs: list[str], threads: int) -> 
         before = os.environ.get("TMPDIR")
         os.environ["TMPDIR"] = unpacked
         loader: Any = torch._C._aoti.AOTIModelPackageLoader(path, "model", False, 1, -1)  # `aoti_load_package` imports the whole compiler
-        os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
     return run_torch(lambda *tensors: loader.boxed_run(list(tensors)), inputs, outputs)
 
 

@@ -28,12 +28,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
-    of_make = (
-        "MAKEFLAGS",
-        "MAKEOVERRIDES",
-        "MFLAGS",
-        "ARGS",
-    )  # what the make that runs the tests was told is not for the make in the tests
+    of_make = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")  # what the make that runs the tests was told: make test-slow ARGS=...
     return {**{name: value for name, value in os.environ.items() if name not in of_make}, "SERVEOFF_WORKSPACE": str(workspace.root)}
 
 

@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 
 from export.export import matrix
-from serveoff import process
+from serveoff import artifacts, process
+from serveoff.registry import MODELS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
-MODELS = ("digits_cnn", "mobilenet_v2@64", "ncf@8", "resnet50@32")
+SMALL = ("digits_cnn", "mobilenet_v2@64", "ncf@8", "resnet50@32")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", SMALL)
 def test_every_cell_is_verified(serveoff: Command, tmp_path: Path, model: str) -> None:
     workspace = Workspace(tmp_path)
     cells = list(matrix(Selection(models=(model,), formats=("all",)), workspace))
@@ -31,6 +32,10 @@ def test_every_cell_is_verified(serveoff: Command, tmp_path: Path, model: str) -
     assert reasons.keys() == {cell.id for cell in cells}, "a row for every cell"
     assert {cell: reason for cell, reason in reasons.items() if reason} == {}
     assert all(o["manifest"]["facts"]["reason"] == "" for o in told["exports"] if o["manifest"])
+    spec = MODELS.load(model)
+    for artifact in artifacts.find(workspace, Selection()):
+        assert artifact.manifest.inputs == spec.inputs
+        assert (artifact.manifest.parity.metric is None) == (spec.dataset is None), "without labels nobody knows what would be right"
     try:
         done = serveoff("serve", "--precision", "float32", "--server", "embedded", "--json", workspace=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Large models through every default format and over the wire: several inputs, several outputs, int64, at small size."""
+"""What the whole matrix leaves out, in every default format and over the wire: several inputs and outputs, int64, at small size."""
 
 from __future__ import annotations
 

@@ -87,7 +87,10 @@ def _compiled(path: Path, threads: int) -> TorchModel:
         try:
             loader = loaders(str(path), _MODEL, False, os.cpu_count() or 1, -1)  # as many calls at once as there are cores
         finally:
-            os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
     known = threading.local()
 
     def forward(*tensors: Any) -> Any:
