@@ -31,7 +31,7 @@ from bench.figures import figure
 from bench.machine import cores, pinned
 from bench.stand_ins import StandIns
 from bench.witnesses import Request
-from loadtests import cell, handover, payloads
+from loadtests import cell, cpu_sets, handover, payloads
 from loadtests.candidates import Candidate
 from loadtests.plan import make
 from loadtests.witnesses import Seen
@@ -56,7 +56,7 @@ class Bench:
         self._folder, self._seconds = folder, seconds
         self._stand_ins = StandIns(folder)
         self._numbers = itertools.count()
-        self._cores = cores()
+        self.cores = cores()
         self.bytes: dict[str, dict[str, int]] = defaultdict(dict)
         self.request: Request | None = None
 
@@ -64,7 +64,7 @@ class Bench:
         self._stand_ins.close()
 
     def start(self, name: str, *options: str) -> Target:
-        return self._stand_ins.start(name, "--work", "timer", "--ms", str(SERVICE_MS), *options, prefix=pinned(self._cores.server, []))
+        return self._stand_ins.start(name, "--work", "timer", "--ms", str(SERVICE_MS), *options, prefix=pinned(self.cores.server, []))
 
     def ours(self, target: Target, profile: str, *, warmup_s: float = 1.0, seconds: int | None = None, wrong: bool = False) -> Seen:
         """One load process of ours, through the code that measures every cell. `wrong`: whoever answers is not the model."""
@@ -152,9 +152,11 @@ def main() -> int:
     bench = Bench(folder, options.seconds)
     try:
         witnesses.require("wrk", "h2load", "taskset")
-        os.sched_setaffinity(0, {cores().client})
-        samples = _measure(bench, options)
-        stalled = {} if options.no_stall else bench.stall()
+        target = _served(options.target) if options.target else None
+        with cpu_sets.apart([target] if target else [], cpu_sets.AUTO, Console()):  # as in a run; the fixed server is pinned when it starts
+            os.sched_setaffinity(0, {bench.cores.client})
+            samples = _measure(bench, target, options)
+            stalled = {} if options.no_stall else bench.stall()
     except ServeoffError as error:
         Console().say(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
         return error.exit_code
@@ -180,11 +182,11 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(bench: Bench, options: argparse.Namespace) -> dict[str, list[Seen]]:
+def _measure(bench: Bench, served: Target | None, options: argparse.Namespace) -> dict[str, list[Seen]]:
     recorder = bench.start("fixed")
-    target = _served(options.target) if options.target else recorder
-    if target is not recorder:
-        bench.prove(target, recorder)
+    target = served or recorder
+    if served:
+        bench.prove(served, recorder)
     else:
         bench.ours(target, "closed:users=1", warmup_s=0.2, seconds=1)
         bench.request = Request(bench.recorded("ours", target), target.endpoints[0].port)

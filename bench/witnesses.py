@@ -15,7 +15,8 @@ from loadtests.witnesses import h2load as by_h2load
 from loadtests.witnesses import wrk as by_wrk
 from serveoff.launch import Endpoint
 
-LOCUST_USERS = 8
+LOCUST_USERS = 4
+"""Each at half of what it could. They send at the same moment once the server has stopped, and eight at a time wait for each other."""
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}
 
 
@@ -58,7 +59,7 @@ def h2load(request: Request, rate: float, connections: int, seconds: int, work: 
 
 
 def plain_locust(request: Request, rate: float, seconds: int, work: Path) -> Seen:
-    """Locust with an HttpUser and constant_throughput; what its own statistics say."""
+    """Locust with FastHttpUser and constant_throughput; what its own statistics say."""
     job = work / "plain.json"
     answer = job.with_suffix(".answer.json")
     answer.unlink(missing_ok=True)
