@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from serveoff import onnx_file
 from serveoff.plugins import Array, Tensors
 
 CALIBRATION_ROWS = 128
@@ -28,8 +29,8 @@ def calibration(samples: Tensors, rows: int) -> Iterator[dict[str, Array]]:
         yield {name: values[start : min(start + rows, count)] for name, values in samples.items()}
 
 
-def quantise(path: Path, precision: str, samples: Tensors) -> None:
-    """Make `path` (float32) its own int8 variant; tensors in and out stay as they are.
+def quantise(float32: Path, path: Path, precision: str, samples: Tensors) -> None:
+    """Write the int8 variant of `float32` to `path`, which may be the same; tensors in and out stay as they are.
 
     `int8_dynamic`: int8 weights, activations scaled at run time. `int8`: both, calibrated on the samples. Activations are unsigned and
     weights signed, the pair that ONNX Runtime recommends for x86-64, and the weights have 7 bits and a scale for each channel: without VNNI
@@ -40,24 +41,37 @@ def quantise(path: Path, precision: str, samples: Tensors) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    large = onnx_file.beside(float32).exists()
     with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / path.name
-        quant_pre_process(path, prepared, skip_symbolic_shape=True)  # the graphs tell their shapes
-        if precision == "int8_dynamic":
-            quantize_dynamic(prepared, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
-            return
-        convolves = any(node.op_type == "Conv" for node in onnx.load(prepared).graph.node)
-        quantize_static(
+        prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "made.onnx"
+        quant_pre_process(
+            float32,
             prepared,
-            path,
-            _reader(samples),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,
-            op_types_to_quantize=None if convolves else _HOLD_WEIGHTS,
+            skip_symbolic_shape=True,  # the graphs tell their shapes
+            save_as_external_data=large,
+            all_tensors_to_one_file=True,
+            external_data_location=onnx_file.beside(prepared).name,
         )
+        common: dict[str, Any] = {
+            "weight_type": QuantType.QInt8,
+            "per_channel": True,
+            "reduce_range": True,
+            "use_external_data_format": large,
+        }
+        if precision == "int8_dynamic":
+            quantize_dynamic(prepared, made, **common)
+        else:
+            convolves = any(node.op_type == "Conv" for node in onnx.load(prepared, load_external_data=False).graph.node)
+            quantize_static(
+                prepared,
+                made,
+                _reader(samples),
+                quant_format=QuantFormat.QDQ,
+                activation_type=QuantType.QUInt8,
+                op_types_to_quantize=None if convolves else _HOLD_WEIGHTS,
+                **common,
+            )
+        onnx_file.save(onnx.load(made), path)  # a quarter of the size: it may fit into one file
 
 
 def _reader(samples: Tensors) -> Any:

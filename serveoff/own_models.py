@@ -55,7 +55,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     """What was supposed, for the report."""
     beside: dict[str, str] = {}  # noqa: RUF012 - each struct gets its own
-    """What a model file imported and opened below its own directory: sha256 by relative path."""
+    """What a model file imported and opened below its own directory, or where its weights lie: sha256 by relative path."""
     unlike: str = ""
     """Why these weights are not the other framework's; empty where they are, or where there is no other."""
 

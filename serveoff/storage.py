@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -17,13 +18,14 @@ LOOK = "look at the place, its rights and the room on its disk; SERVEOFF_WORKSPA
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` so that a reader sees the old file or the whole new one, never a part. Raises InputError when it cannot."""
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, so that a reader of `path` sees the old file or the whole new one. Raises InputError when it cannot."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -33,6 +35,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise InputError(f"cannot write {path}: {error.strerror or error}", hint=LOOK) from error
         raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` as `written` does."""
+    with written(path) as file:
+        file.write(data)
 
 
 def write(path: Path, value: msgspec.Struct) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -42,16 +43,15 @@ def write(artifact: Artifact, path: Path) -> None:
             "modelVersion": f"{manifest.version}.0",
         },
     }
-    entries = {"MAR-INF/MANIFEST.json": _json(about), _SPEC: _json(spec), _HANDLER.name: _HANDLER.read_bytes()}
-    for file in sorted(f for f in artifact.version_dir.rglob("*") if f.is_file()):
-        entries[file.relative_to(artifact.version_dir).as_posix()] = file.read_bytes()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # weights do not compress
-        for name in sorted(entries):
+    entries: dict[str, bytes | Path] = {"MAR-INF/MANIFEST.json": _json(about), _SPEC: _json(spec), _HANDLER.name: _HANDLER.read_bytes()}
+    entries |= {f.relative_to(artifact.version_dir).as_posix(): f for f in artifact.version_dir.rglob("*") if f.is_file()}
+    with storage.written(path) as whole, zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:  # weights do not compress
+        for name, entry in sorted(entries.items()):
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr = 0o644 << 16
-            archive.writestr(info, entries[name])
-    storage.write_bytes(path, buffer.getvalue())
+            info.file_size = entry.stat().st_size if isinstance(entry, Path) else len(entry)
+            with entry.open("rb") if isinstance(entry, Path) else io.BytesIO(entry) as source, archive.open(info, "w") as place:
+                shutil.copyfileobj(source, place)
 
 
 def _json(value: object) -> bytes:

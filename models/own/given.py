@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from serveoff import artifacts, onnx_file
 from serveoff.contract import SIGNATURE, TensorSpec
 from serveoff.errors import InputError
 from serveoff.plugins import LoadedModel, Runtime, Signature
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 FOLDER = "given"
 """In the checkpoint: what becomes `serve/1` of the artifact."""
 _SIGNATURE_FILE = "signature.json"
-_LARGEST_ONNX_BYTES = 2**31
 
 
 class GivenModel:
@@ -36,7 +36,8 @@ class GivenModel:
         self._source, self._folder, self._runtime = source, folder, _runtime(source.kind)
         self._what = Path(source.path).name
         self._file = folder / self._runtime.serve_file
-        _copy(Path(source.path), self._file)
+        beside = _copy(Path(source.path), self._file)
+        self.beside = {name: artifacts.digest(Path(source.path).with_name(name)) for name in beside}
         self._nameless = source.kind == "torchscript" and not _has_signature(self._file)
         self._open()
         self.inputs: tuple[TensorSpec, ...] = () if self._nameless else self._told.inputs
@@ -107,34 +108,37 @@ def _runtime(kind: str) -> Runtime:
     return next(r for r in RUNTIMES.all().values() if r.serve_file == serve_file)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy what is served. An ONNX model whose weights lie in files beside it becomes one file."""
+def _copy(source: Path, target: Path) -> list[str]:
+    """Copy what is served. Returns the files beside an ONNX model that hold its weights: they come along, in one file if they fit."""
     shutil.rmtree(target.parent, ignore_errors=True)
     if source.is_dir():
         shutil.copytree(source, target.parent)
-        return
+        return []
     target.parent.mkdir(parents=True)
     shutil.copyfile(source, target)
-    if target.suffix == ".onnx":
-        _merge_weights(source, target)
+    return _bring_weights(source, target) if target.suffix == ".onnx" else []
 
 
-def _merge_weights(source: Path, target: Path) -> None:
+def _bring_weights(source: Path, target: Path) -> list[str]:
     import onnx
-    from onnx.external_data_helper import uses_external_data
+    from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
 
     try:
-        model = onnx.load(str(source), load_external_data=False)
-        if not any(uses_external_data(tensor) for tensor in model.graph.initializer):
-            return
-        model = onnx.load(str(source))
-        if model.ByteSize() >= _LARGEST_ONNX_BYTES:
-            raise InputError(f"{source} and its weights are larger than 2 GiB together, which one ONNX file cannot hold")
-        onnx.save(model, str(target))
-    except InputError:
-        raise
+        model = onnx.load(source, load_external_data=False)
     except Exception as error:
         raise InputError(f"{source} is not an ONNX model: {_first_line(error)}", hint="it is damaged, or not what its name says") from error
+    beside = sorted({ExternalDataInfo(tensor).location for tensor in filter(uses_external_data, model.graph.initializer)})
+    if not beside:
+        return []
+    try:
+        load_external_data_for_model(model, str(source.parent))
+    except Exception as error:
+        raise InputError(
+            f"{source} has its weights in {', '.join(beside)} beside it, which cannot be read: {_first_line(error)}",
+            hint="put them into one folder",
+        ) from error
+    onnx_file.save(model, target)
+    return beside
 
 
 def _has_signature(path: Path) -> bool:

@@ -69,7 +69,7 @@ def take_in(folder: Path, origin: Origin, first: str | None) -> None:
         signature=getattr(opened, "signature", SIGNATURE),
         weights_sha256=_keep(opened, folder, origin),
         notes=() if before else _notes(rows, drawn),
-        beside=python_file.beside(Path(source.path)),
+        beside=python_file.beside(Path(source.path)) | getattr(opened, "beside", {}),
         unlike=unlike,
     )
     storage.write(folder / taken_file(origin), taken)

@@ -51,7 +51,7 @@ def change(path: Path, name: str, by: Change) -> None:
 def calibrate(path: Path, samples: Tensors) -> None:
     from export.quantisation import quantise
 
-    quantise(path, "int8", samples)
+    quantise(path, path, "int8", samples)
 
 
 @pytest.mark.parametrize(

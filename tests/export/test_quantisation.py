@@ -36,7 +36,7 @@ def model(path: Path, op: str, weights: tuple[int, ...], rows: tuple[int, ...]) 
 )
 def test_int8_only_where_it_helps(tmp_path: Path, op: str, weights: tuple[int, ...], rows: tuple[int, ...], quantised: set[str]) -> None:
     path = model(tmp_path / "model.onnx", op, weights, rows)
-    quantise(path, "int8", {"x": np.random.default_rng(1).normal(size=rows).astype(np.float32)})
+    quantise(path, path, "int8", {"x": np.random.default_rng(1).normal(size=rows).astype(np.float32)})
     nodes = onnx.load(path).graph.node
     rounded = {node.input[0] for node in nodes if node.op_type == "QuantizeLinear"}
     computing = [node for node in nodes if "Linear" not in node.op_type]
@@ -64,5 +64,5 @@ def test_large_products_do_not_overflow(tmp_path: Path, precision: str) -> None:
         return np.asarray(onnxruntime.InferenceSession(path).run(None, {"x": x})[0])
 
     exact = answers()
-    quantise(path, precision, {"x": x})
+    quantise(path, path, precision, {"x": x})
     assert np.abs(answers() - exact).max() < 0.01 * exact.max()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,9 @@ def _given(cases: Cases) -> None:
     apart = graph(folder("onnx_apart"), "Add", ["n", 400], weight=np.ones(400, "float32"))
     onnx.save(onnx.load(str(apart)), str(apart), save_as_external_data=True, location="beside.bin", size_threshold=0)
     cases.add(apart, nothing, "given")
+    alone = folder("onnx_alone") / "m.onnx"
+    shutil.copy(apart, alone)
+    cases.add(alone, nothing, "given")
     script = torch.jit.trace(torch.nn.Linear(4, 2), (torch.ones(2, 4),))  # type: ignore[no-untyped-call]
     for name, said in {"script": Description(inputs=TWO.inputs, outputs=("y",)), "script_nameless": nothing}.items():
         path = folder(name) / "m.pt"

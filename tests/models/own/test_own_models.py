@@ -71,6 +71,7 @@ def keras(tmp_path_factory: pytest.TempPathFactory) -> Found:
         ("onnx_no_batch", "input x of m.onnx has no batch dimension", ""),
         ("onnx_over_the_batch", "the outputs change with the batch size", ""),
         ("onnx_cut", "m.onnx is not an ONNX model", "damaged"),
+        ("onnx_alone", "m.onnx has its weights in beside.bin beside it, which cannot be read", "put them into one folder"),
         ("script_nameless", "m.pt does not tell what it takes", "--input"),
     ],
 )
@@ -96,6 +97,7 @@ def test_what_is_given_tells_its_tensors(pytorch: Found) -> None:
     assert pytorch["onnx_fixed"] == {**pytorch["onnx"], "fixed_batch": 3, "notes": pytorch["onnx_fixed"]["notes"]}
     assert pytorch["onnx_said"]["inputs"] == ["x:float32:[None, 4]"]
     assert pytorch["onnx_apart"]["outputs"] == ["y:float32:[None, 400]"], "the weights in the file beside it came along"
+    assert pytorch["onnx_apart"]["beside"] == ["beside.bin"], "and count when they change"
     assert pytorch["script"]["outputs"] == ["y:float32:[None, 2]"]
 
 

@@ -1,6 +1,7 @@
 """`python small_models.py WORKSPACE`: two real artifacts, made by PyTorch. Runs in a process of its own.
 
-`pixels` (TorchScript): one input, one output. `pairs` (ONNX): two inputs of different dtypes, two outputs, one of them integer.
+`pixels` (TorchScript): one input, one output. `pairs` (ONNX): two inputs of different dtypes, two outputs, one of them integer; its weights
+lie beside it, as those of a large model do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import onnx
 import torch
 
 from serveoff import artifacts, host, reference, storage
@@ -30,8 +32,12 @@ class Pixels(torch.nn.Module):
 
 
 class Pairs(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 3)
+
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return left * 2 + right.to(torch.float32), right.sum(1)
+        return self.layer(left) + right.to(torch.float32), right.sum(1)
 
 
 def keep(workspace: Path, model: str, form: str, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> Path:
@@ -83,18 +89,21 @@ def main(workspace: Path) -> None:
     torch.jit.save(script, str(workspace / "artifacts/pixels.pytorch.torchscript.float32/serve/1/model.pt"))
     keep(workspace, "pixels", "torchscript", {"image": image}, {"score": pixels(image)})
     left, right = torch.randn(ROWS, 3), torch.randint(-5, 5, (ROWS, 3))
+    pairs = Pairs().eval()
     batch = torch.export.Dim("batch")
+    path = workspace / "artifacts/pairs.pytorch.onnx.float32/serve/1/model.onnx"
     torch.onnx.export(
-        Pairs().eval(),
+        pairs,
         (left[:2], right[:2]),
-        str(workspace / "artifacts/pairs.pytorch.onnx.float32/serve/1/model.onnx"),
+        path,
         dynamo=True,
         external_data=False,
         input_names=["left", "right"],
         output_names=["scaled", "total"],
         dynamic_shapes=({0: batch}, {0: batch}),
     )
-    scaled, total = Pairs()(left, right)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=64)  # not the axis of the sum
+    scaled, total = pairs(left, right)
     keep(workspace, "pairs", "onnx", {"left": left, "right": right}, {"scaled": scaled, "total": total})
 
 
