@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from serveoff.plugins import ExportJob, Format, Source
 
-from ..tolerances import FLOAT32
 from . import pt2
-from .torchscript import signature
+from .torchscript import PRECISIONS, signature
 
 
 def export(job: ExportJob) -> dict[str, str | int | float | bool]:
@@ -22,6 +21,6 @@ def export(job: ExportJob) -> dict[str, str | int | float | bool]:
 
 
 FORMAT = Format(
-    sources={"pytorch": Source(precisions={"float32": FLOAT32}, requires=("torch",), programs=("g++",), export=export, default=False)},
+    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), programs=("g++",), export=export, default=False)},
     serve_file=pt2.SERVE_FILE,
 )

@@ -6,8 +6,7 @@ from typing import Any
 
 from serveoff.plugins import ExportJob, Format, Source
 
-from ..tolerances import FLOAT32
-from .torchscript import example, signature
+from .torchscript import PRECISIONS, example, model, signature
 
 SERVE_FILE = "model.pt2"
 
@@ -23,11 +22,13 @@ def program(job: ExportJob) -> Any:
     """The model as an exported program, batch dynamic."""
     import torch
 
-    batch = torch.export.Dim("batch")
-    return torch.export.export(job.model, example(job), dynamic_shapes=tuple({0: batch} for _ in job.spec.inputs))
+    module, batch = model(job), torch.export.Dim("batch")
+    shapes = tuple({0: batch} for _ in job.spec.inputs)
+    wrapped = module is not job.model  # its tensors are one argument, `*tensors`
+    return torch.export.export(module, example(job), dynamic_shapes=(shapes,) if wrapped else shapes)
 
 
 FORMAT = Format(
-    sources={"pytorch": Source(precisions={"float32": FLOAT32}, requires=("torch",), export=export, default=False)},
+    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), export=export, default=False)},
     serve_file=SERVE_FILE,
 )

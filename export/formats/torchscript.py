@@ -8,18 +8,29 @@ import msgspec
 
 from serveoff.plugins import ExportJob, Format, Source
 
-from ..tolerances import FLOAT32
+from ..tolerances import BFLOAT16, FLOAT32
 
 SERVE_FILE = "model.pt"
+PRECISIONS = {"float32": FLOAT32, "bfloat16": BFLOAT16}
+"""Of the three formats of PyTorch's own."""
 
 
 def export(job: ExportJob) -> dict[str, str | int | float | bool]:
     import torch
 
     with torch.inference_mode():
-        traced = torch.jit.trace(job.model, example(job))  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(model(job), example(job))  # type: ignore[no-untyped-call]
     torch.jit.save(traced, str(job.directory / SERVE_FILE), _extra_files={"signature.json": signature(job)})
     return {"method": "trace"}
+
+
+def model(job: ExportJob) -> Any:
+    """The job's model in the job's precision."""
+    if job.precision == "float32":
+        return job.model
+    from ..bfloat16 import InBfloat16
+
+    return InBfloat16(job.model, job.spec.outputs)
 
 
 def example(job: ExportJob) -> tuple[Any, ...]:
@@ -35,6 +46,6 @@ def signature(job: ExportJob) -> str:
 
 
 FORMAT = Format(
-    sources={"pytorch": Source(precisions={"float32": FLOAT32}, requires=("torch",), export=export)},
+    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), export=export)},
     serve_file=SERVE_FILE,
 )

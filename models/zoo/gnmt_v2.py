@@ -47,7 +47,7 @@ def build_pytorch(units: int, *, taught: bool = False) -> torch.nn.Module:
             for number, layer in enumerate(self.encoder):
                 result, _ = layer(x)
                 x = result + x if number > 1 else result
-            bias = torch.where(torch.arange(LENGTH, device=source.device) < length[:, None], 0.0, HIDDEN_BY_MASK)
+            bias = torch.where(torch.arange(LENGTH, device=source.device) < length[:, None], 0.0, HIDDEN_BY_MASK).to(x.dtype)
             return x, bias
 
         def decode(self, memory: torch.Tensor, bias: torch.Tensor, target: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:

@@ -25,8 +25,9 @@ NAMES = ("aotinductor", "pt2")
 def named(exported: Workspace, serveoff: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     root = tmp_path_factory.mktemp("named") / "w"
     shutil.copytree(exported.root, root)
-    done = serveoff("export", *(word for name in NAMES for word in ("--format", name)), workspace=root)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for asked in ([word for name in NAMES for word in ("--format", name)], ["--format", "pt2", "--precision", "bfloat16"]):
+        done = serveoff("export", *asked, workspace=root)
+        assert done.returncode == 0, done.stdout + done.stderr
     yield Workspace(root)
     process.end_all(process.owned(root), grace_s=0)
 
@@ -35,7 +36,7 @@ def named(exported: Workspace, serveoff: Command, tmp_path_factory: pytest.TempP
 @pytest.mark.integration
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_right_at_every_batch_size(named: Workspace, name: str) -> None:
-    (found,) = artifacts.find(named, Selection(formats=(name,)))
+    (found,) = artifacts.find(named, Selection(formats=(name,), precisions=("float32",)))
     artifacts.verify(found)
     assert found.manifest.parity.passed
     assert {f"samples, batch {size}" for size in (1, 3, 8, 360)} <= {check.case for check in found.manifest.parity.checks}
@@ -50,10 +51,12 @@ def test_it_is_served_rightly_over_every_protocol(named: Workspace, serveoff: Co
     formats = [word for name in NAMES for word in ("--format", name)]
     done = serveoff("serve", *formats, "--launcher", "process", "--json", workspace=named.root)
     assert done.returncode == 0, done.stdout + done.stderr
-    targets = {target["id"].rpartition("@")[2] + " " + target["id"].split(".")[2] for target in json.loads(done.stdout)["targets"]}
+    ids = [target["id"].split("@") for target in json.loads(done.stdout)["targets"]]
+    targets = {f"{server} {artifact.removeprefix('digits_cnn.pytorch.')}" for artifact, server in ids}
     java = SERVERS.load("torchserve").unavailable("host") is None
     servers = ("embedded.process", "torchserve.process") if java else ("embedded.process",)
-    assert targets == {f"{server} {name}" for server in servers for name in NAMES}
+    made = ("aotinductor.float32", "pt2.float32", "pt2.bfloat16")
+    assert targets == {f"{server} {name}" for server in servers for name in made}
     assert serveoff("stop", workspace=named.root).returncode == 0
 
 
