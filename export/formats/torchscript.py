@@ -1,7 +1,13 @@
-"""TorchScript from PyTorch, by tracing. The signature travels inside the file: TorchScript itself has no names for its tensors."""
+"""TorchScript from PyTorch: by tracing, or by scripting where a trace would be wrong.
+
+The signature travels inside the file: TorchScript itself has no names for its tensors.
+"""
 
 from __future__ import annotations
 
+import sys
+import warnings
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,10 +24,16 @@ PRECISIONS = {"float32": FLOAT32, "bfloat16": BFLOAT16}
 def export(job: ExportJob) -> dict[str, str | int | float | bool]:
     import torch
 
-    with torch.inference_mode():
-        traced = torch.jit.trace(model(job), example(job))  # type: ignore[no-untyped-call]
+    module, method = model(job), "trace"
+    traced, doubts = _trace(module, job)
+    if doubts:
+        try:
+            traced, method = _script(job), "script"
+            _log(f"scripted, not traced: {'; '.join(doubts)}")
+        except Exception as error:  # any: what it does not take it says in many ways
+            _log(f"traced, although: {'; '.join(doubts)}. torch.jit.script does not take the model: {_first_line(error)}")
     torch.jit.save(traced, str(job.directory / SERVE_FILE), _extra_files={"signature.json": signature(job)})
-    return {"method": "trace"}
+    return {"method": method}
 
 
 def model(job: ExportJob) -> Any:
@@ -43,6 +55,47 @@ def example(job: ExportJob) -> tuple[Any, ...]:
 def signature(job: ExportJob) -> str:
     """The tensors' names, types and shapes, as the runtimes of PyTorch's files read them."""
     return msgspec.json.encode({"inputs": job.spec.inputs, "outputs": job.spec.outputs}).decode()
+
+
+def _trace(module: Any, job: ExportJob) -> tuple[Any, list[str]]:
+    """The trace, and what PyTorch says of it that makes it wrong for other inputs: control flow that depends on the data, for one."""
+    import torch
+    from torch.jit._trace import TracerWarning
+
+    with warnings.catch_warnings(record=True) as caught, torch.inference_mode():
+        warnings.filterwarnings("always", category=TracerWarning)
+        TracerWarning.ignore_lib_warnings()  # type: ignore[no-untyped-call]  # PyTorch's own layers check their inputs, which is no doubt
+        traced = torch.jit.trace(module, example(job))  # type: ignore[no-untyped-call]
+    doubts: dict[str, None] = {}
+    for one in caught:
+        warnings.showwarning(one.message, one.category, one.filename, one.lineno)
+        if issubclass(one.category, TracerWarning):
+            doubts[f"{Path(one.filename).name}, line {one.lineno}: {str(one.message).partition('. ')[0]}"] = (
+                None  # the trace is checked by a second one
+            )
+    return traced, list(doubts)
+
+
+def _script(job: ExportJob) -> Any:
+    """The scripted model, after it has answered. The cast to another precision, around it, is traced."""
+    import torch
+
+    scripted = torch.jit.script(job.model)
+    if job.precision == "float32":
+        with torch.inference_mode():
+            scripted(*example(job))
+        return scripted
+    from ..bfloat16 import InBfloat16
+
+    return _trace(InBfloat16(scripted, job.spec.outputs), job)[0]
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), repr(error)).strip().rstrip(":")
+
+
+def _log(sentence: str) -> None:
+    sys.stderr.write(f"TorchScript: {sentence}\n")
 
 
 FORMAT = Format(

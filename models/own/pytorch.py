@@ -32,12 +32,11 @@ class PyTorchModel:
         self.inputs, self.ids = inputs, ids or {}
 
     def settle(self, inputs: tuple[TensorSpec, ...], samples: Tensors) -> None:
-        self._names = [t.name for t in inputs]
+        self._names, self._samples = [t.name for t in inputs], samples
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
         try:
-            with torch.inference_mode():
-                result = self._module(*(torch.from_numpy(inputs[name]) for name in self._names))
+            result = self._answer(inputs)
         except Exception as error:
             said = str(error).strip().splitlines() or [repr(error)]
             raise InputError(f"the PyTorch model refuses the samples: {type(error).__name__}: {said[0]}") from error
@@ -71,9 +70,17 @@ class PyTorchModel:
             raise InputError(f"weights of other shapes: {str(error).splitlines()[-1].strip()}") from error
 
     def native(self) -> torch.nn.Module:
-        """The same model with a tuple of tensors where it answered with a dictionary; a wrapper would hide the inputs from torch.export."""
-        self._module.register_forward_hook(lambda _module, _inputs, result: tuple(result.values()) if isinstance(result, Mapping) else None)
+        """The same model with a tuple of tensors where it answered with a dictionary; a wrapper would hide the inputs from torch.export.
+
+        Only there: torch.jit.script takes no such hook.
+        """
+        if isinstance(self._answer(self._samples), Mapping):
+            self._module.register_forward_hook(lambda _module, _inputs, result: tuple(result.values()))
         return self._module
+
+    def _answer(self, inputs: Tensors) -> Any:
+        with torch.inference_mode():
+            return self._module(*(torch.from_numpy(inputs[name]) for name in self._names))
 
 
 def open_model(source: OwnModel, checkpoint: Path) -> PyTorchModel:
