@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from serveoff.contract import SIGNATURE
@@ -29,8 +30,22 @@ def write(spec: ModelSpec, model: Any, directory: Path) -> None:
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(SIGNATURE, endpoint(spec, model), input_signature=signature(spec))
+    function = archive.add_endpoint(SIGNATURE, endpoint(spec, model), input_signature=signature(spec)).get_concrete_function()
+    # TensorFlow keeps a function's variables in a set, by their addresses: in the order of their use they are saved alike each time
+    order = {id(outside): place for place, (outside, _) in enumerate(function.graph.captures)}
+    function.set_variables(sorted(function.variables, key=lambda variable: order.get(id(variable.handle), len(order))))
     archive.write_out(str(directory), verbose=False)
+    _identify(directory / "fingerprint.pb")
+
+
+def _identify(path: Path) -> None:
+    """Give a SavedModel's fingerprint the id of what it is the fingerprint of; TensorFlow draws one each time."""
+    from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
+
+    fingerprint = FingerprintDef.FromString(path.read_bytes())
+    fingerprint.ClearField("uuid")
+    fingerprint.uuid = str(int(hashlib.sha256(fingerprint.SerializeToString(deterministic=True)).hexdigest()[:32], 16))
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def signature(spec: ModelSpec) -> list[Any]:

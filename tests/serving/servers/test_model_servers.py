@@ -139,6 +139,18 @@ def test_tfserving_gets_tflite_with_its_names(make_doubling: MakeDoubling, tmp_p
     assert (tmp_path / "models" / "1" / "assets.extra" / "tf_serving_warmup_requests").read_bytes() == b"a record"
 
 
+def test_tfserving_gets_the_same_bytes_of_the_same_artifact(make_doubling: MakeDoubling, tmp_path: Path) -> None:
+    """Of a SavedModel it gets the artifact's own folder."""
+    artifact = make_doubling("tflite")
+    written = []
+    for folder in ("once", "again"):
+        SERVERS.load("tfserving").launch_spec(artifact, "image", tmp_path / folder, threads=1)
+        models = tmp_path / folder / "models"
+        written.append({str(path.relative_to(models)): path.read_bytes() for path in models.rglob("*") if path.is_file()})
+    assert written[0] == written[1]
+    assert written[0].keys() == {"1/model.tflite"}
+
+
 def test_tfserving_and_a_tflite_file_that_it_cannot_read(
     make_doubling: MakeDoubling, make_tflite: Callable[..., bytes], tmp_path: Path
 ) -> None:
