@@ -1,11 +1,16 @@
-"""Every format in every precision of a model, at small size: all of it was seen to work, and has to; and float32 through the wire."""
+"""Every format in every precision of every model: what was seen to work has to; what does not gives the reason that is known.
+
+All of it at small size, where float32 is served, too; and two models at full size.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,32 +20,72 @@ from serveoff.registry import MODELS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+EXPECTED = tomllib.loads(Path(__file__).with_name("expected_cells.toml").read_text())
+SMALL = ("alexnet@63", "bert_tiny@16", "digits_cnn", "gnmt_v2@32", "mobilenet_v2@64", "ncf@8", "resnet50@32", "vgg19@32")
+FULL = ("mobilenet_v2", "resnet50")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
-SMALL = ("digits_cnn", "mobilenet_v2@64", "ncf@8", "resnet50@32")
+
+def cells(model: str, workspace: Path) -> set[str]:
+    return {cell.id.removeprefix(f"{model}.") for cell in matrix(Selection(models=(model,), formats=("all",)), Workspace(workspace))}
 
 
-@pytest.mark.parametrize("model", SMALL)
-def test_every_cell_is_verified(serveoff: Command, tmp_path: Path, model: str) -> None:
-    workspace = Workspace(tmp_path)
-    cells = list(matrix(Selection(models=(model,), formats=("all",)), workspace))
-    done = serveoff("export", "--model", model, "--format", "all", "--jobs", "2", "--json", workspace=tmp_path, timeout_s=1800)
+def unexpected(model: str, reasons: dict[str, str]) -> dict[str, str]:
+    """The cells that failed (`reasons`: by cell, empty where it was verified) without being an exception, or for another reason."""
+    known = {one["cell"]: one["reason"] for one in EXPECTED["exceptions"] if one["model"] == model.partition("@")[0]}
+    return {cell: reason for cell, reason in reasons.items() if reason and (cell not in known or known[cell] not in reason)}
+
+
+def test_every_model_has_every_cell_that_is_known_to_work(tmp_path: Path) -> None:
+    assert {model.partition("@")[0] for model in SMALL} == set(MODELS.names)
+    for model in SMALL:
+        assert set(EXPECTED["works"]) <= cells(model, tmp_path)
+
+
+def test_an_exception_counts_for_its_own_model_and_reason_only() -> None:
+    known = EXPECTED["exceptions"][0]
+    cell, wrong = known["cell"], f"samples, batch 8, output words: 3 of 8 {known['reason']} 0.0001"
+    assert unexpected(f"{known['model']}@32", {cell: wrong, "keras.savedmodel.float32": ""}) == {}
+    assert unexpected("resnet50@32", {cell: wrong}) == {cell: wrong}
+    assert unexpected(known["model"], {cell: "it took too long"}) == {cell: "it took too long"}
+    assert unexpected(known["model"], {"keras.savedmodel.float32": wrong}) == {"keras.savedmodel.float32": wrong}
+
+
+def export_all(serveoff: Command, model: str, workspace: Path, jobs: int) -> list[dict[str, Any]]:
+    """The manifests of all cells; each was verified, or is an exception that is known."""
+    done = serveoff("export", "--model", model, "--format", "all", "--jobs", str(jobs), "--json", workspace=workspace, timeout_s=1800)
     assert done.stdout, done.stderr
     told = json.loads(done.stdout)
     reasons = {o["id"]: o["reason"] for o in told["exports"]} | {s["what"]: s["reason"] for s in told["skips"]}
-    assert reasons.keys() == {cell.id for cell in cells}, "a row for every cell"
-    assert {cell: reason for cell, reason in reasons.items() if reason} == {}
-    assert all(o["manifest"]["facts"]["reason"] == "" for o in told["exports"] if o["manifest"])
+    reasons = {cell.removeprefix(f"{model}."): reason for cell, reason in reasons.items()}
+    assert reasons.keys() == cells(model, workspace), "a row for every cell"
+    assert unexpected(model, reasons) == {}
+    manifests = [o["manifest"] for o in told["exports"] if o["manifest"]]
+    assert [one["facts"]["reason"] for one in manifests] == [""] * len(manifests)
+    return manifests
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("model", SMALL)
+def test_small(serveoff: Command, tmp_path: Path, model: str) -> None:
+    made = export_all(serveoff, model, tmp_path, jobs=2)
     spec = MODELS.load(model)
-    for artifact in artifacts.find(workspace, Selection()):
+    for artifact in artifacts.find(Workspace(tmp_path), Selection()):
         assert artifact.manifest.inputs == spec.inputs
         assert (artifact.manifest.parity.metric is None) == (spec.dataset is None), "without labels nobody knows what would be right"
     try:
         done = serveoff("serve", "--precision", "float32", "--server", "embedded", "--json", workspace=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         targets = json.loads(done.stdout)["targets"]
-        assert len(targets) == sum(cell.precision == "float32" for cell in cells)
+        assert len(targets) == sum(one["precision"] == "float32" for one in made)
         assert all(not t["error"] and len(t["target"]["endpoints"]) == 2 for t in targets), "REST and gRPC, each checked"
     finally:
         process.end_all(process.owned(tmp_path), grace_s=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("model", FULL)
+def test_full_size(serveoff: Command, tmp_path: Path, model: str) -> None:
+    assert export_all(serveoff, model, tmp_path, jobs=1)

@@ -177,6 +177,18 @@ def test_kappa_is_the_one_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
         assert found == pytest.approx(cohen_kappa_score(wanted, got))
 
 
+@pytest.mark.parametrize(("off", "passed"), [(0.5, True), (5.0, False)])
+def test_what_stands_beside_the_decision_may_agree_in_its_values(off: float, passed: bool) -> None:
+    """Scores of words: which of a row's is the largest decides nothing, and a tenth of their range is 1."""
+    tolerance = Tolerance(atol=0, rtol=0, source="int8", minimum_top1=0.95)
+    words, scores = np.eye(40, dtype=np.float32), np.tile(np.array([0, 4.9, 5, 10, 9.9], np.float32), (40, 1))
+    moved = scores + np.array([0, 0, 0, -off, 0], np.float32)
+    first, second = parity.compare("samples", {"words": words, "scores": scores}, {"words": words, "scores": moved}, tolerance)
+    assert first.passed
+    assert (second.passed, second.top1) == (passed, 1.0 if passed else 0.0)
+    assert not parity.compare("samples", {"scores": scores}, {"scores": moved}, tolerance)[0].passed, "alone it is the decision"
+
+
 def test_whole_numbers_are_decisions_themselves() -> None:
     words = np.array([[5, 7, 9], [1, 2, 3]])
     assert parity.decisions(words, np.array([[5, 8, 9], [1, 2, 4]])).tolist() == [[True, False, True], [True, True, False]]
