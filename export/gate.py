@@ -107,8 +107,20 @@ def _answers(run: Run, inputs: Tensors, size: int, rows: int) -> dict[str, Array
 
 
 def _served(by_size: dict[int, dict[str, Array]], own: Tensors, tolerance: Tolerance) -> Tolerance:
-    spread = max(float(abs(part[name] - own[name][: len(part[name])]).max()) for part in by_size.values() for name in own)
-    return tolerances.served(tolerance, spread, max(float(values.max() - values.min()) for values in own.values()))
+    """By how much values differ between the batch sizes, and how many whole numbers of a row, which are decisions, do."""
+    values = {name for name, array in own.items() if array.dtype.kind == "f"}
+    pairs = [(name, part[name], own[name][: len(part[name])]) for part in by_size.values() for name in own]
+    return tolerances.served(
+        tolerance,
+        spread=max((float(abs(part - whole).max()) for name, part, whole in pairs if name in values), default=0.0),
+        extent=max((float(own[name].max() - own[name].min()) for name in values), default=0.0),
+        other=max((_most_others(part, whole) for name, part, whole in pairs if name not in values), default=None),
+    )
+
+
+def _most_others(part: Array, whole: Array) -> float:
+    """The largest share of one row that differs."""
+    return float((part != whole).reshape(len(part), -1).mean(axis=1).max())
 
 
 def _require_signature(spec: ModelSpec, loaded: LoadedModel, name: str) -> None:

@@ -86,15 +86,21 @@ def drawn(tolerance: Tolerance) -> Tolerance:
     )
 
 
-def served(tolerance: Tolerance, spread: float, extent: float) -> Tolerance:
+FEWEST_EQUAL = 0.98
+"""Of the whole numbers that a server answers with: where the batch size moves none of a row's, another build's rounding may move one."""
+
+
+def served(tolerance: Tolerance, spread: float, extent: float, other: float | None = None) -> Tolerance:
     """What a server's answers may differ from the artifact's own.
 
     `spread`: the largest difference that the batch size makes (one scale for a whole batch in dynamic int8). `extent`: from its smallest to
-    its largest answer; another build of the same kernels may round a step of 8 bits the other way.
+    its largest answer; another build of the same kernels may round a step of 8 bits the other way. `other`: the largest share of a row's whole
+    numbers that the batch size makes others, where it has any: a sentence whose first word is another one goes on from there.
     """
     step = extent / 255
     return Tolerance(
         atol=tolerance.atol + 2 * max(spread, step),
         rtol=tolerance.rtol,
         source=f"its own answers: twice what the batch size makes ({spread:.2g}) or one step of 8 bits ({step:.2g})",
+        minimum_equal=None if other is None else min(FEWEST_EQUAL, 1 - other),
     )
