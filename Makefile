@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 MLSERVER := $(VENV)/mlserver
+LITERT_TORCH := $(VENV)/litert-torch
 RUN := $(BIN)/serveoff
 STACK := $(BIN)/python -P -m serveoff.child serving.stack
 WORKERS ?= 2
@@ -19,7 +20,7 @@ MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call op
 PLACE = $(call option,SERVER,server) $(call option,LAUNCHER,launcher)
 
 # Every target is a command, none is a file: folders are called export/ and loadtests/, too.
-.PHONY: help setup mlserver models train tensorboard export serve loadtest report compare ui status stop up load-stack down doctor test test-slow test-containers check format protos clean
+.PHONY: help setup mlserver litert-torch models train tensorboard export serve loadtest report compare ui status stop up load-stack down doctor test test-slow test-containers check format protos clean
 # `make -j export serve` keeps its order: each command needs what the one before made.
 .NOTPARALLEL:
 
@@ -41,6 +42,14 @@ mlserver: $(MLSERVER)/.ready ## Make the environment of MLServer (400 MB, a minu
 $(MLSERVER)/.ready: constraints-mlserver.txt | $(STAMP)
 	$(PYTHON) -m venv --clear $(MLSERVER)
 	$(MLSERVER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-mlserver.txt mlserver onnxruntime
+	@touch $@
+
+litert-torch: $(LITERT_TORCH)/.ready ## Make the environment of litert-torch (1.8 GB, minutes, once): then make export FORMAT=tflite
+
+# Most of it is never imported: not to compile it halves the time.
+$(LITERT_TORCH)/.ready: constraints-litert-torch.txt | $(STAMP)
+	$(PYTHON) -m venv --clear $(LITERT_TORCH)
+	$(LITERT_TORCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints-litert-torch.txt litert-torch
 	@touch $@
 
 models: $(STAMP) ## List the models and what can be made of them
@@ -91,7 +100,7 @@ doctor: $(STAMP) ## Say what can run on this machine, and what is missing for th
 test: $(STAMP) ## Run the tests (real frameworks and real servers; minutes)
 	$(call tests,not slow)
 
-test-slow: $(STAMP) mlserver ## Run the slow suite
+test-slow: $(STAMP) mlserver litert-torch ## Run the slow suite
 	$(call tests,slow and not containers)
 
 test-containers: $(STAMP) ## Build our images and run them on a container engine (starts one where none runs)

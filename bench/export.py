@@ -57,6 +57,9 @@ def main() -> int:
         load_module("models.train").train(Selection(models=(options.model,)), workspace, Console(quiet=True))
         rows = []
         for cell in stage.matrix(selection, workspace):
+            if missing := cell.source.missing():
+                print(f"{cell.id} is left out: {missing}", file=sys.stderr)
+                continue
             rows.append(_row(cell, workspace))
             if not options.json:
                 print(_sentence(rows[-1]), flush=True)

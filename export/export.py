@@ -19,7 +19,7 @@ from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
 from serveoff.contract import GIVEN, ExportFailure, Facts, Manifest, Origin, Skip
 from serveoff.errors import GateError, UsageError
-from serveoff.host import cores, missing
+from serveoff.host import cores
 from serveoff.plugins import Source
 from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.running import at_work
@@ -101,7 +101,7 @@ def export(
     skips: list[Skip] = []
     wanted: list[Wanted] = []
     for cell in cells:
-        if reason := missing(cell.source.requires, cell.source.programs):
+        if reason := cell.source.missing():
             skips.append(Skip(stage="export", what=cell.id, reason=reason))
         else:
             wanted.append(cell)

@@ -67,7 +67,7 @@ def _run(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | No
     quantised = tolerance.minimum_top1 is not None
     labelled = bool((samples.labels >= 0).any())
     most = samples.rows if quantised or labelled else min(samples.rows, _VALUES_ROWS)
-    checks = _edges(run, references, tolerance)
+    checks = _edges(run, references, tolerance, fixed_batch)
     by_size: dict[int, dict[str, Array]] = {}
     for size in (*BATCHES, most) if fixed_batch is None else (fixed_batch,):
         least = samples.rows if fixed_batch else _DECIDING_ROWS if quantised else 0
@@ -86,7 +86,7 @@ def _run(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | No
     return Judged(verdict, Reference(samples.inputs, own, samples.labels), _served(by_size, own, tolerance))
 
 
-def _edges(run: Run, references: Path, tolerance: Tolerance) -> list[ParityCheck]:
+def _edges(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | None) -> list[ParityCheck]:
     """The edge inputs. Quantised, only shapes, types and NaNs count: values outside of the calibrated range are cut off by design."""
     if tolerance.minimum_top1 is not None:
         tolerance = msgspec.structs.replace(tolerance, minimum_top1=0.0, minimum_kappa=None, minimum_nearest=None)
@@ -94,7 +94,8 @@ def _edges(run: Run, references: Path, tolerance: Tolerance) -> list[ParityCheck
     for path in sorted(references.glob("*.npz")):
         if path.stem != "samples":
             case = reference.load(path)
-            checks += parity.compare(path.stem, case.outputs, run(case.inputs), tolerance)
+            answers = _answers(run, case.inputs, fixed_batch or case.rows, case.rows)
+            checks += parity.compare(path.stem, case.outputs, answers, tolerance)
     return checks
 
 

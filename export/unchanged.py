@@ -9,12 +9,14 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from serveoff import artifacts, own_models, storage
 from serveoff.contract import Struct
+from serveoff.environment import Environment
 from serveoff.errors import InputError
 from serveoff.host import installed
 from serveoff.plugins import Source
@@ -35,6 +37,8 @@ class MadeFrom(Struct, frozen=True, kw_only=True):
     packages: dict[str, str | None]
     programs: dict[str, str] = msgspec.field(default_factory=dict)
     """What each program that was needed says of its version."""
+    environments: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    """What is installed in the converter's own environment, by its name."""
 
 
 def record(directory: Path, checkpoint: Path, framework: str, source: Source, float32: Path | None = None) -> None:
@@ -48,6 +52,7 @@ def record(directory: Path, checkpoint: Path, framework: str, source: Source, fl
         python=platform.python_version(),
         packages={name: installed(name) for name in sorted({*source.requires, "numpy"})},
         programs={name: _version(name) for name in source.programs},
+        environments={source.environment.name: source.environment.versions()} if source.environment else {},
     )
     storage.write(directory / FILE, made_from)
 
@@ -65,14 +70,23 @@ def change(directory: Path, checkpoint: Path, framework: str) -> str:
                 return f"{path} has changed"
     if {str(path.relative_to(checkpoint)) for path in _given(checkpoint, framework)} != made_from.checkpoint.keys():
         return "the checkpoint has other files"
-    for name, version in {"Python": made_from.python, **made_from.packages}.items():
-        now = platform.python_version() if name == "Python" else installed(name)
-        if now != version:
-            return f"{name} was {version}, and is {now}"
-    for name, said in made_from.programs.items():
-        if (now := _version(name)) != said:
-            return f"{name} was {said!r}, and is {now!r}"
+    for name, then, now in _tools(made_from):
+        if now != then:
+            return f"{name} was {then}, and is {now}"
     return ""
+
+
+def _tools(made_from: MadeFrom) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each tool, its version then, and its version now."""
+    yield "Python", made_from.python, platform.python_version()
+    for name, version in made_from.packages.items():
+        yield name, version, installed(name)
+    for name, said in made_from.programs.items():
+        yield name, repr(said), repr(_version(name))
+    for environment, versions in made_from.environments.items():
+        there = Environment(environment).versions()
+        for name in sorted({*versions, *there}):
+            yield f"{environment}'s {name}", versions.get(name), there.get(name)
 
 
 def _version(program: str) -> str:

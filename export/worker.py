@@ -26,7 +26,7 @@ from serveoff.training import TwinProof
 from . import gate, given, tolerances, unchanged
 
 _CELL = ("model", "framework", "format", "precision")
-_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
+_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "SERVEOFF_LITERT_TORCH")
 _SCRIPT = """#!/bin/sh
 # Repeats this export into the directory that you name (it must not hold one yet), or into a new one.
 set -e
@@ -73,7 +73,7 @@ def export(args: argparse.Namespace) -> str:
     job = ExportJob(spec, args.framework, model, args.precision, version_dir, samples.inputs)
     options = _from_float32(source, job, artifacts.read(args.float32)) if args.float32 else source.export(job)
     export_s = time.monotonic() - started
-    signature, fixed_batch = (own.signature, own.fixed_batch) if own else (SIGNATURE, None)
+    signature, fixed_batch = (own.signature, own.fixed_batch or source.fixed_batch) if own else (SIGNATURE, source.fixed_batch)
     tolerance = source.precisions[args.precision]
     tolerance = tolerances.drawn(tolerance) if proof.drawn else tolerance
     judged = gate.judge(

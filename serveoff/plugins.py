@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from serveoff import host
 from serveoff.contract import Framework, Manifest, Origin, TensorSpec, Tolerance
+from serveoff.environment import Environment
 from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, Target
 from serveoff.model_spec import Array, Dataset, ModelSpec, Sizes, Tensors
 from serveoff.results import ErrorClass
@@ -55,6 +57,15 @@ class Source:
     """Programs whose absence from PATH makes it a skip, too."""
     from_float32: Callable[[ExportJob, Path], Mapping[str, str | int | float | bool]] | None = None
     """Makes another precision from the float32 artifact's version directory, without the framework, where that artifact is there."""
+    environment: Environment | None = None
+    """The converter's own, whose absence makes it a skip, too."""
+    fixed_batch: int | None = None
+    """The only batch size that the artifact takes; None when it takes any."""
+
+    def missing(self) -> str:
+        """What of all that it needs is not here, in words; empty when everything is."""
+        own = self.environment.missing() if self.environment else ""
+        return "; ".join(words for words in (host.missing(self.requires, self.programs), own) if words)
 
 
 @dataclass(frozen=True, slots=True)

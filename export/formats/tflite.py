@@ -1,4 +1,4 @@
-"""TFLite from Keras, by way of a SavedModel: the converter then keeps the signature's names."""
+"""TFLite: from Keras by way of a SavedModel (the converter then keeps the signature's names), from PyTorch by litert-torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from serveoff.plugins import ExportJob, Format, Source
 
 from ..quantisation import calibration
 from ..tolerances import FLOAT16, FLOAT32, INT8
-from . import _warm_up, savedmodel
+from . import _litert_torch, _warm_up, savedmodel
 
 SERVE_FILE = "model.tflite"
 PRECISIONS = {"float32": FLOAT32, "float16": FLOAT16, "int8": INT8, "int8_dynamic": INT8}
 
 
-def export(job: ExportJob) -> dict[str, str | int | float | bool]:
+def from_keras(job: ExportJob) -> dict[str, str | int | float | bool]:
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
@@ -33,7 +33,23 @@ def export(job: ExportJob) -> dict[str, str | int | float | bool]:
     return {"signature": SIGNATURE}
 
 
+def from_pytorch(job: ExportJob) -> dict[str, str | int | float | bool]:
+    options = _litert_torch.write(job, job.directory / SERVE_FILE)
+    _warm_up.write(job, (_litert_torch.BATCH,))
+    return options
+
+
 FORMAT = Format(
-    sources={"keras": Source(precisions=PRECISIONS, requires=("tensorflow", "ai-edge-litert"), export=export)},
+    sources={
+        "keras": Source(precisions=PRECISIONS, requires=("tensorflow", "ai-edge-litert"), export=from_keras),
+        "pytorch": Source(
+            precisions=_litert_torch.PRECISIONS,
+            requires=("torch", "ai-edge-litert"),
+            export=from_pytorch,
+            default=False,
+            environment=_litert_torch.ENVIRONMENT,
+            fixed_batch=_litert_torch.BATCH,
+        ),
+    },
     serve_file=SERVE_FILE,
 )

@@ -21,7 +21,7 @@ def doctor(context: typer.Context) -> None:
     rows: list[dict[str, str]] = []
     for name, kind in FORMATS.all().items():
         for framework, source in kind.sources.items():
-            rows.append({"what": f"export {name} from {framework}", "reason": host.missing(source.requires, source.programs)})
+            rows.append({"what": f"export {name} from {framework}", "reason": source.missing()})
     for launcher_name, launcher in LAUNCHERS.all().items():
         nothing_there = launcher.unavailable()
         for server_name, server in SERVERS.all().items():

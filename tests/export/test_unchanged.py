@@ -57,6 +57,12 @@ def test_whatever_changed_is_said(made: tuple[Path, Path], change: Callable[[Pat
     assert reason in unchanged.change(*made, "pytorch")
 
 
+def test_the_converters_own_environment_counts(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVEOFF_LITERT_TORCH", "/nowhere/python")
+    changed(made[0], environments={"litert-torch": {"jax": "1.0"}})
+    assert unchanged.change(*made, "pytorch") == "litert-torch's jax was 1.0, and is None"
+
+
 def changed(folder: Path, **fields: object) -> None:
     known = storage.read(folder / unchanged.FILE, unchanged.MadeFrom)
     storage.write(folder / unchanged.FILE, msgspec.structs.replace(known, **fields))
