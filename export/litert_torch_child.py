@@ -1,4 +1,4 @@
-"""`PYTHON litert_torch_child.py PROGRAM PRECISION OUT`: a `torch.export` program as TFLite, by litert-torch.
+"""`PYTHON litert_torch_child.py SOURCE PRECISION OUT`: a `torch.export` program (.pt2), or its float32 file (.tflite), as TFLite.
 
 Runs in the environment of `make litert-torch`, where nothing of ours is installed: it imports nothing of ours. The program's inputs by
 keyword and its outputs by key become the names of the signature `serving_default`; their types stay as they are, 64 bits included.
@@ -11,10 +11,12 @@ from pathlib import Path
 
 
 def main() -> None:
-    program, precision, out = sys.argv[1:]
-    convert(Path(program), Path(out))
+    source, precision, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    if source.suffix == ".pt2":
+        convert(source, out)
+        source = out
     if precision != "float32":
-        quantise(Path(out), precision)
+        quantise(source, precision, out)
 
 
 def convert(program: Path, out: Path) -> None:
@@ -26,13 +28,13 @@ def convert(program: Path, out: Path) -> None:
     litert_torch.convert(exported.module(), sample_kwargs=inputs, enable_x64=True).export(str(out))
 
 
-def quantise(path: Path, precision: str) -> None:
-    """Make `path` (float32) its own float16 or int8_dynamic variant; tensors in and out stay as they are."""
+def quantise(float32: Path, precision: str, out: Path) -> None:
+    """The float16 or int8_dynamic variant, without PyTorch; tensors in and out stay as they are. `out` may be the same file."""
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import ComputePrecision, OpQuantizationConfig, TensorDataType, TensorQuantizationConfig, TFLOperationName
 
-    one = quantizer.Quantizer(str(path))
+    one = quantizer.Quantizer(str(float32))
     everything = (".*", TFLOperationName.ALL_SUPPORTED)
     if precision == "float16":
         halves = OpQuantizationConfig(
@@ -43,7 +45,7 @@ def quantise(path: Path, precision: str) -> None:
         one.update_quantization_recipe(*everything, halves, AlgorithmName.FLOAT_CASTING)
     else:
         one.add_dynamic_config(*everything, num_bits=8)
-    one.quantize().export_model(str(path), overwrite=True)
+    one.quantize().export_model(str(out), overwrite=True)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,12 @@ def from_pytorch(job: ExportJob) -> dict[str, str | int | float | bool]:
     return options
 
 
+def quantised(job: ExportJob, float32: Path) -> dict[str, str | int | float | bool]:
+    _litert_torch.convert(float32 / SERVE_FILE, job.precision, job.directory / SERVE_FILE)
+    _warm_up.write(job, (_litert_torch.BATCH,))
+    return {}
+
+
 FORMAT = Format(
     sources={
         "keras": Source(precisions=PRECISIONS, requires=("tensorflow", "ai-edge-litert"), export=from_keras),
@@ -47,6 +53,7 @@ FORMAT = Format(
             requires=("torch", "ai-edge-litert"),
             export=from_pytorch,
             default=False,
+            from_float32=quantised,
             environment=_litert_torch.ENVIRONMENT,
             fixed_batch=_litert_torch.BATCH,
         ),

@@ -6,22 +6,25 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from export import gate, litert_torch_child, unchanged
 from export.export import export
-from export.formats import _litert_torch
+from export.formats import _litert_torch, _warm_up
 from export.tolerances import FLOAT32
 from serveoff import artifacts, process, storage
 from serveoff.console import Console
 from serveoff.errors import ServeoffError
+from serveoff.plugins import Artifact, ExportJob
 from serveoff.registry import CODE_ROOT, FORMATS, MODELS
 from serveoff.results import RunResult
 from serveoff.selection import Selection
+from serveoff.wire import tensors, tfs_pb2
 from serveoff.workspace import Workspace
 from serving import tflite_names
 
@@ -69,6 +72,21 @@ def test_what_the_converter_is_told(converter: Path, tmp_path: Path) -> None:
     assert said == ["-I", "-u", litert_torch_child.__file__, str(tmp_path / "p.pt2"), "float16", "model.tflite"]
 
 
+def test_another_precision_is_made_of_the_float32_file_which_stays_as_it_is(converter: Path, tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("0")
+    float32, made = tmp_path / "float32", tmp_path / "made"
+    float32.mkdir()
+    made.mkdir()
+    samples = {"image": np.arange(3 * 64, dtype=np.float32).reshape(3, 1, 8, 8)}
+    assert SOURCE.from_float32 is not None
+    SOURCE.from_float32(ExportJob(MODELS.load("digits_cnn"), "pytorch", None, "int8_dynamic", made, samples), float32)
+    assert (tmp_path / "called").read_text().splitlines()[3:] == [str(float32 / "model.tflite"), "int8_dynamic", str(made / "model.tflite")]
+    assert list(float32.iterdir()) == []
+    record = (made / _warm_up.FILE).read_bytes()[12:-4]  # without its length and checksums: there is but one
+    request = tfs_pb2.PredictionLog.FromString(record).predict_log.request
+    assert np.array_equal(tensors.read(request.inputs["image"]), samples["image"][:1])
+
+
 def test_what_the_converter_says_last_is_the_reason(converter: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "status").write_text("3")
     with pytest.raises(ServeoffError, match=r"^litert-torch ended with exit code 3: unsupported: aten\.fold$"):
@@ -98,56 +116,56 @@ def test_the_gate_sends_batches_of_the_fixed_size_only(exported: Workspace, tmp_
     assert {check.case for check in found.checks} == CASES
 
 
-@pytest.fixture(scope="module")
-def converted(exported: Workspace, serveoff: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """digits_cnn, converted for real."""
-    assert _litert_torch.ENVIRONMENT.missing() == ""
-    workspace = Workspace(tmp_path_factory.mktemp("litert") / "w")
-    shutil.copytree(exported.root / "checkpoints", workspace.root / "checkpoints")
-    done = serveoff("export", *MINE, workspace=workspace.root)
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield workspace
-    process.end_all(process.owned(workspace.root), grace_s=0)
-
-
 @pytest.mark.slow
 @pytest.mark.integration
-def test_it_is_verified_one_row_at_a_time_and_both_tf_serving_and_litert_know_its_names(converted: Workspace) -> None:
-    (found,) = artifacts.find(converted, Selection())
-    artifacts.verify(found)
-    manifest = found.manifest
+def test_for_real_from_the_conversion_to_the_load(
+    exported: Workspace, serveoff: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One test: the conversions take most of its time. float16 is made from the model here, int8_dynamic from the float32 file."""
+    if reason := _litert_torch.ENVIRONMENT.missing():
+        pytest.skip(reason)
+    workspace = Workspace(tmp_path / "w")
+    shutil.copytree(exported.root / "checkpoints", workspace.root / "checkpoints")
+    for precisions in (("float16",), ("float32", "int8_dynamic")):
+        done = serveoff("export", *MINE, *(f"--precision={name}" for name in precisions), workspace=workspace.root)
+        assert done.returncode == 0, done.stdout + done.stderr
+    found = {artifact.manifest.precision: artifact for artifact in artifacts.find(workspace, Selection())}
+    assert found.keys() == SOURCE.precisions.keys()
+    for artifact in found.values():
+        _require_batches_of_one_and_names_that_tf_serving_and_litert_know(artifact)
+    sizes = {precision: artifact.manifest.size_bytes for precision, artifact in found.items()}
+    assert sizes["int8_dynamic"] < sizes["float16"] < sizes["float32"], "the weights are what was asked for"
+    made_from = {precision: artifact.manifest.options.get("made_from") for precision, artifact in found.items()}
+    assert made_from == {"float32": None, "float16": None, "int8_dynamic": found["float32"].manifest.id}
+    try:
+        _serve_and_load(workspace, serveoff)
+    finally:
+        process.end_all(process.owned(workspace.root), grace_s=0)
+    _require_another_export_after_another_converter(found["float32"], workspace, monkeypatch)
+
+
+def _require_batches_of_one_and_names_that_tf_serving_and_litert_know(artifact: Artifact) -> None:
+    artifacts.verify(artifact)
+    manifest = artifact.manifest
     assert (manifest.framework, manifest.format, manifest.fixed_batch) == ("pytorch", "tflite", 1)
     assert manifest.options["litert_torch"] == _litert_torch.ENVIRONMENT.versions()["litert-torch"]
     assert {check.case for check in manifest.parity.checks} == CASES
     assert manifest.facts is not None
     assert {calls.batch for calls in manifest.facts.latency} == {1}
-    content = (found.version_dir / "model.tflite").read_bytes()
+    content = (artifact.version_dir / "model.tflite").read_bytes()
     assert tflite_names.METADATA.encode() in tflite_names.with_names(content)
     names = tflite_names.internal(content, "serving_default")
     assert {role: list(known.values()) for role, known in names.items()} == {"inputs": ["image"], "outputs": ["logits"]}
 
 
-@pytest.mark.slow
-@pytest.mark.integration
-def test_another_converter_makes_it_anew(converted: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    (found,) = artifacts.find(converted, Selection())
-    checkpoint = converted.checkpoint("digits_cnn")
-    known = storage.read(found.directory / unchanged.FILE, unchanged.MadeFrom)
-    assert {"export/litert_torch_child.py", "export/formats/_litert_torch.py"} <= known.code.keys()
-    assert unchanged.change(found.directory, checkpoint, "pytorch") == ""
-    monkeypatch.setenv("SERVEOFF_LITERT_TORCH", sys.executable)
-    assert re.match(r"litert-torch's \S+ was .*, and is ", unchanged.change(found.directory, checkpoint, "pytorch"))
-
-
-@pytest.mark.slow
-@pytest.mark.integration
-def test_from_serve_to_the_load(converted: Workspace, serveoff: Command) -> None:
-    """Its server has replayed the warm-up request; `serve` succeeds only after the live check over each protocol."""
-    done = serveoff("serve", "--server", "embedded", "--launcher", "process", "--threads", "1", workspace=converted.root)
+def _serve_and_load(workspace: Workspace, serveoff: Command) -> None:
+    """The server has replayed the warm-up request; `serve` succeeds only after the live check over each protocol."""
+    one = ("--precision", "float32", "--server", "embedded", "--launcher", "process")
+    done = serveoff("serve", *one, "--threads", "1", workspace=workspace.root)
     assert done.returncode == 0, done.stderr + done.stdout
-    done = serveoff("loadtest", "--profile", "closed:users=2,duration_s=1", "--no-calibrate", workspace=converted.root)
+    done = serveoff("loadtest", "--profile", "closed:users=2,duration_s=1", "--no-calibrate", workspace=workspace.root)
     assert done.returncode == 0, done.stderr + done.stdout
-    (path,) = converted.runs.glob("*/run.json")
+    (path,) = workspace.runs.glob("*/run.json")
     cells = storage.read(path, RunResult).cells
     assert {cell.protocol for cell in cells} == {"tfs_rest", "tfs_grpc"}
     for cell in cells:
@@ -156,4 +174,12 @@ def test_from_serve_to_the_load(converted: Workspace, serveoff: Command) -> None
         assert cell.measurement.errors == {}
         assert cell.measurement.sampled > 0
         assert not cell.wrong
-    assert serveoff("stop", workspace=converted.root).returncode == 0
+
+
+def _require_another_export_after_another_converter(artifact: Artifact, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = workspace.checkpoint("digits_cnn")
+    known = storage.read(artifact.directory / unchanged.FILE, unchanged.MadeFrom)
+    assert {"export/litert_torch_child.py", "export/formats/_litert_torch.py"} <= known.code.keys()
+    assert unchanged.change(artifact.directory, checkpoint, "pytorch") == ""
+    monkeypatch.setenv("SERVEOFF_LITERT_TORCH", sys.executable)
+    assert re.match(r"litert-torch's \S+ was .*, and is ", unchanged.change(artifact.directory, checkpoint, "pytorch"))

@@ -1,4 +1,4 @@
-"""int8 is made from the float32 file where there is one: no framework, no second conversion."""
+"""Other precisions are made from the float32 file where there is one: no framework, no second conversion."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 FLOAT32 = "digits_cnn.pytorch.onnx.float32"
 
 
-def test_onnx_begins_with_float32_and_nothing_else_does(tmp_path: Path) -> None:
+def test_what_begins_with_the_float32_file(tmp_path: Path) -> None:
     cells = list(matrix(Selection(models=("digits_cnn",), formats=("all",)), Workspace(tmp_path)))
     begins = {cell.id.removeprefix("digits_cnn."): cell.float32.removeprefix("digits_cnn.") for cell in cells if cell.float32}
-    assert begins == {f"{f}.onnx.{p}": f"{f}.onnx.float32" for f in ("pytorch", "keras") for p in ("int8", "int8_dynamic")}
+    onnx = {f"{f}.onnx.{p}": f"{f}.onnx.float32" for f in ("pytorch", "keras") for p in ("int8", "int8_dynamic")}
+    assert begins == onnx | {f"pytorch.tflite.{p}": "pytorch.tflite.float32" for p in ("float16", "int8_dynamic")}
 
 
 def export(serveoff: Command, workspace: Workspace) -> dict[str, Any]:
