@@ -35,7 +35,7 @@ def write(job: ExportJob, path: Path) -> dict[str, str | int | float | bool]:
     """Convert the job's model, for batches of `BATCH`, and say by what."""
     import torch
 
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=path.parent) as name:  # of an export that is killed nothing is left in /tmp
         program = Path(name) / "program.pt2"
         torch.export.save(_program(job), program)
         convert(program, job.precision, path)
@@ -47,7 +47,7 @@ def convert(source: Path, precision: str, out: Path) -> None:
 
     What the converter prints stands in the export's log. Raises ServeoffError with its last words, MissingToolError where it is not there.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         done = process.run_child(
             (ENVIRONMENT.python(), "-I", "-u", litert_torch_child.__file__, str(source), precision, str(out)),
             env=os.environ,
