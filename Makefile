@@ -100,7 +100,7 @@ doctor: $(STAMP) ## Say what can run on this machine, and what is missing for th
 test: $(STAMP) ## Run the tests (real frameworks and real servers; minutes)
 	$(call tests,not slow)
 
-test-slow: $(STAMP) mlserver litert-torch ## Run the slow suite
+test-slow: $(STAMP) mlserver ## Run the slow suite
 	$(call tests,slow and not containers)
 
 test-containers: $(STAMP) ## Build our images and run them on a container engine (starts one where none runs)

@@ -87,15 +87,15 @@ def drawn(tolerance: Tolerance) -> Tolerance:
 
 
 FEWEST_EQUAL = 0.98
-"""Of the whole numbers that a server answers with: where the batch size moves none of a row's, another build's rounding may move one."""
+"""Of the whole numbers that a server answers with: where the batch size moves none, another build's rounding may move one."""
 
 
 def served(tolerance: Tolerance, spread: float, extent: float, other: float | None = None) -> Tolerance:
     """What a server's answers may differ from the artifact's own.
 
     `spread`: the largest difference that the batch size makes (one scale for a whole batch in dynamic int8). `extent`: from its smallest to
-    its largest answer; another build of the same kernels may round a step of 8 bits the other way. `other`: the largest share of a row's whole
-    numbers that the batch size makes others, where it has any: a sentence whose first word is another one goes on from there.
+    its largest answer; another build of the same kernels may round a step of 8 bits the other way. `other`: the largest share of a row's
+    whole numbers that the batch size makes others, where it has any: a sentence whose first word is another one goes on from there.
     """
     step = extent / 255
     return Tolerance(
