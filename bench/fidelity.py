@@ -66,8 +66,21 @@ class Bench:
     def start(self, name: str, *options: str) -> Target:
         return self._stand_ins.start(name, "--work", "timer", "--ms", str(SERVICE_MS), *options, prefix=pinned(self.cores.server, []))
 
-    def ours(self, target: Target, profile: str, *, warmup_s: float = 1.0, seconds: int | None = None, wrong: bool = False) -> Seen:
-        """One load process of ours, through the code that measures every cell. `wrong`: whoever answers is not the model."""
+    def ours(
+        self,
+        target: Target,
+        profile: str,
+        *,
+        warmup_s: float = 1.0,
+        seconds: int | None = None,
+        wrong: bool = False,
+        from_due: bool = False,
+    ) -> Seen:
+        """One load process of ours, through the code that measures every cell.
+
+        Latency counts from when a request was sent, as wrk and h2load count it, or from when it was due. `wrong`: whoever answers is not
+        the model.
+        """
         endpoint = next(each for each in target.endpoints if each.protocol == PROTOCOL)
         candidate = Candidate(target, artifacts.read(Path(target.artifact_path)), endpoint, PROTOCOLS.load(PROTOCOL))
         run_dir = self._folder / "runs" / str(next(self._numbers))
@@ -81,7 +94,7 @@ class Bench:
         loaded = cell.probe(subject, plan.profiles[0], plan, self._stand_ins.workspace.root, "1", steady=False)
         if loaded.measurement is None or (loaded.faults and not wrong):
             raise ServeoffError(f"our load process failed: {'; '.join((*loaded.faults, *loaded.disturbances))}")
-        latency = decode(loaded.measurement.latency_hdr)
+        latency = decode(loaded.measurement.latency_hdr if from_due else loaded.measurement.service_hdr)
         p50, p99 = estimate(latency, P50), estimate(latency, P99)
         assert p50 is not None
         assert p99 is not None
@@ -138,7 +151,7 @@ class Bench:
             target = self.start("stall-" + who.split()[0], "--stall-at", at, "--stall-s", str(STALL_S))
             if who == "ours":
                 load = f"constant:rate_rps={RATE:g},connections={STALL_CONNECTIONS}"
-                found[who] = self.ours(target, load, seconds=STALL_WINDOW_S)
+                found[who] = self.ours(target, load, seconds=STALL_WINDOW_S, from_due=True)
             else:
                 assert self.request is not None
                 request = Request(self.request.raw, target.endpoints[0].port)
