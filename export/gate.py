@@ -25,9 +25,6 @@ BATCHES = (1, 3, 8)
 _DECIDING_ROWS = 24
 """How many rows are sent at each batch size where decisions are counted: a share of a few says nothing."""
 
-_VALUES_ROWS = 32
-"""The largest batch where values are compared and there are no labels to count: each of thousands of values of a row is held to a limit."""
-
 Run = Callable[[Tensors], Tensors]
 
 
@@ -65,11 +62,9 @@ def judge(
 def _run(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | None) -> Judged:
     samples = reference.load(references / "samples.npz")
     quantised = tolerance.minimum_top1 is not None
-    labelled = bool((samples.labels >= 0).any())
-    most = samples.rows if quantised or labelled else min(samples.rows, _VALUES_ROWS)
     checks = _edges(run, references, tolerance, fixed_batch)
     by_size: dict[int, dict[str, Array]] = {}
-    for size in (*BATCHES, most) if fixed_batch is None else (fixed_batch,):
+    for size in (*BATCHES, samples.rows) if fixed_batch is None else (fixed_batch,):
         least = samples.rows if fixed_batch else _DECIDING_ROWS if quantised else 0
         rows = min(max(size, least), samples.rows)
         inputs, wanted = samples.slice(0, rows)
@@ -77,8 +72,9 @@ def _run(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | No
         few = rows < samples.rows  # one of them would move kappa far
         asked = msgspec.structs.replace(tolerance, minimum_kappa=None) if few else tolerance
         checks += parity.compare(f"samples, batch {size}", wanted, by_size[size], asked)
-    own = by_size[fixed_batch or most]
+    own = by_size[fixed_batch or samples.rows]
     name = next(iter(samples.outputs))
+    labelled = bool((samples.labels >= 0).any())
     metric = parity.metric_gate(samples.labels, samples.outputs[name], own[name]) if labelled and name in own else None
     verdict = Parity(tolerance=tolerance, checks=tuple(checks), metric=metric)
     if not quantised or not verdict.passed:

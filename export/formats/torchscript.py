@@ -66,14 +66,11 @@ def _trace(module: Any, job: ExportJob) -> tuple[Any, list[str]]:
         warnings.filterwarnings("always", category=TracerWarning)
         TracerWarning.ignore_lib_warnings()  # type: ignore[no-untyped-call]  # PyTorch's own layers check their inputs, which is no doubt
         traced = torch.jit.trace(module, example(job))  # type: ignore[no-untyped-call]
-    doubts: dict[str, None] = {}
     for one in caught:
         warnings.showwarning(one.message, one.category, one.filename, one.lineno)
-        if issubclass(one.category, TracerWarning):
-            doubts[f"{Path(one.filename).name}, line {one.lineno}: {str(one.message).partition('. ')[0]}"] = (
-                None  # the trace is checked by a second one
-            )
-    return traced, list(doubts)
+    doubts = [one for one in caught if issubclass(one.category, TracerWarning)]
+    said = [f"{Path(one.filename).name}, line {one.lineno}: {str(one.message).partition('. ')[0]}" for one in doubts]
+    return traced, list(dict.fromkeys(said))  # a second trace, which checks the first, says all of it again
 
 
 def _script(job: ExportJob) -> Any:
