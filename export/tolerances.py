@@ -47,11 +47,11 @@ BFLOAT16 = Tolerance(
 most (BERT-Tiny), though 92 % of the rows decided alike: nearly all of them decide for one class.
 """
 
-DRAWN_TOP1, DRAWN_NEAREST = 0.4, 0.8
+DRAWN_TOP1, DRAWN_NEAREST = 0.4, 0.7
 """Random weights: the largest values of a row lie so close that honest int8 moves them (47 % of GNMT's words stay, 12 % of MobileNetV2's).
 
 A deep network of random weights makes much of little: its int8 answers are wide of the mark, and yet nearest to the answer that they should
-be (89 % measured, at 12 % top-1). Chance is far below either.
+be (77 % measured at least, at 12 to 33 % top-1; with a layer negated 17 % at most). Chance is far below either.
 """
 
 DRAWN_FLOAT16 = 2.5e-1
@@ -82,7 +82,7 @@ def drawn(tolerance: Tolerance) -> Tolerance:
         tolerance,
         minimum_top1=DRAWN_TOP1,
         minimum_nearest=DRAWN_NEAREST,
-        source="random weights, whose rows decide by a hair: 47 % measured, or 89 % nearest to their own row's answer",
+        source="random weights, whose rows decide by a hair: 47 % measured, or 77 % nearest to their own row's answer",
     )
 
 
