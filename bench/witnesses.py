@@ -16,7 +16,7 @@ from loadtests.witnesses import wrk as by_wrk
 from serveoff.launch import Endpoint
 
 LOCUST_USERS = 4
-"""Each at half of what it could. They send at the same moment once the server has stopped, and eight at a time wait for each other."""
+"""Each is busy for some 60 % of its time. After the stop they all send in the same moment, and eight would wait for each other."""
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}
 
 

@@ -51,7 +51,7 @@ DRAWN_TOP1, DRAWN_NEAREST = 0.4, 0.7
 """Random weights: the largest values of a row lie so close that honest int8 moves them (47 % of GNMT's words stay, 12 % of MobileNetV2's).
 
 A deep network of random weights makes much of little: its int8 answers are wide of the mark, and yet nearest to the answer that they should
-be (77 % measured at least, at 12 to 33 % top-1; with a layer negated 17 % at most). Chance is far below either.
+be (77 % measured at least, at 12 to 33 % top-1; in bfloat16 with a layer negated 17 % at most). Chance is far below.
 """
 
 DRAWN_FLOAT16 = 2.5e-1

@@ -19,6 +19,8 @@ from importlib import metadata
 print(json.dumps({"Python": platform.python_version(), **{d.name: d.version for d in metadata.distributions()}}))
 """
 
+_ANSWERS_WITHIN_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -61,6 +63,11 @@ class Environment:
 
 @functools.cache
 def _versions(python: str) -> dict[str, str]:
-    done = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, text=True, check=False)
-    versions: dict[str, str] = json.loads(done.stdout) if done.returncode == 0 else {}
-    return versions
+    """Nothing where that is no Python: a user names it."""
+    try:
+        done = subprocess.run(
+            [python, "-I", "-c", _ASK], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=_ANSWERS_WITHIN_S
+        )
+        return dict(json.loads(done.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+        return {}

@@ -74,7 +74,7 @@ class PyTorchModel:
 
         Only there: torch.jit.script takes no such hook.
         """
-        if isinstance(self._answer(self._samples), Mapping):
+        if isinstance(self._answer({name: values[:2] for name, values in self._samples.items()}), Mapping):  # as many as are exported with
             self._module.register_forward_hook(lambda _module, _inputs, result: tuple(result.values()))
         return self._module
 

@@ -47,6 +47,15 @@ def test_one_that_was_interrupted_has_a_python_and_no_tool(prefix: Path) -> None
     assert TOOL.missing() == f"there is no some-tool in {made}: {SOLUTION}"
 
 
+@pytest.mark.parametrize("says", ["#!/bin/sh\necho $*", "#!/bin/sh\nexit 1", "#!/bin/sh\necho 3", "#!/bin/sh\n", "no program at all"])
+def test_a_program_that_is_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    program = tmp_path / "program"
+    program.write_text(says)
+    program.chmod(0o755)
+    monkeypatch.setenv("SERVEOFF_SOME_TOOL", str(program))
+    assert TOOL.missing() == f"there is no some-tool in {program}: {SOLUTION}"
+
+
 def test_one_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = python(tmp_path / "python", '{"some-tool": "3"}')
     monkeypatch.setenv("SERVEOFF_SOME_TOOL", str(named))

@@ -41,9 +41,11 @@ PREDICT = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 def running(served: Workspace) -> Iterator[dict[str, Target]]:
     """The two targets by model name, started side by side. `serve` has compared their answers with PyTorch's, over both protocols."""
     outcomes, skips = serve.serve(TORCHSERVE, served, Console(quiet=True), threads=1)
-    serve.verdict(outcomes, skips)
-    yield {o.target.endpoints[0].model_name: o.target for o in outcomes if o.target is not None}
-    targets.stop(served, Selection())
+    try:
+        serve.verdict(outcomes, skips)
+        yield {o.target.endpoints[0].model_name: o.target for o in outcomes if o.target is not None}
+    finally:
+        targets.stop(served, Selection())
 
 
 @pytest.fixture(scope="module")
