@@ -19,7 +19,7 @@ import sys
 import tempfile
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,6 +46,8 @@ from serveoff.workspace import Workspace
 
 PROTOCOL = "tfs_rest"
 CONNECTIONS = 8
+PACED_CONNECTIONS = 5
+"""Over so many h2load, which counts in milliseconds, sends evenly at this rate. To a server that computes, uneven gaps are another load."""
 STALL_CONNECTIONS = 64
 """Enough for the backlog of the stall to go out at once."""
 _STALL_AFTER_S = 3
@@ -126,21 +128,21 @@ class Bench:
         raw = self.recorded("ours", recorder)
         witnesses.wrk(Request(raw, port), 1, 1, self._folder)
         self.recorded("wrk", recorder)
-        witnesses.h2load(Request(raw, port), RATE, CONNECTIONS, 1, self._folder)
+        witnesses.h2load(Request(raw, port), RATE, PACED_CONNECTIONS, 1, self._folder)
         self.recorded("h2load", recorder)
         self.request = Request(raw.replace(f":{port}\r\n".encode(), f":{real.port}\r\n".encode(), 1), real.port)
 
     def cells(self, target: Target) -> dict[str, Callable[[], Seen]]:
         assert self.request is not None
         request, work, seconds = self.request, self._folder, self._seconds
-        paced = f"constant:rate_rps={RATE:g},connections={CONNECTIONS}"
+        paced = f"constant:rate_rps={RATE:g},connections={PACED_CONNECTIONS}"
         return {
             "ours, 1": lambda: self.ours(target, "closed:users=1"),
             "wrk, 1": lambda: witnesses.wrk(request, 1, seconds, work),
             "ours, 8": lambda: self.ours(target, f"closed:users={CONNECTIONS}"),
             "wrk, 8": lambda: witnesses.wrk(request, CONNECTIONS, seconds, work),
             "ours, 400/s": lambda: self.ours(target, paced),
-            "h2load, 400/s": lambda: witnesses.h2load(request, RATE, CONNECTIONS, seconds, work),
+            "h2load, 400/s": lambda: witnesses.h2load(request, RATE, PACED_CONNECTIONS, seconds, work),
         }
 
     def stall(self) -> dict[str, Seen]:
@@ -205,15 +207,23 @@ def _measure(bench: Bench, served: Target | None, options: argparse.Namespace) -
         bench.request = Request(bench.recorded("ours", target), target.endpoints[0].port)
     cells = bench.cells(target)
     samples: dict[str, list[Seen]] = {name: [] for name in cells}
-    order = random.Random(options.seed)
     with Console().bar("measure", options.rounds * len(cells)) as bar:
-        for number in range(options.rounds):
-            for done, name in enumerate(order.sample(list(cells), k=len(cells)), 1):
+        for number, names in enumerate(_orders(list(cells), options)):
+            for done, name in enumerate(names, 1):
                 samples[name].append(cells[name]())
                 if target is recorder:
                     bench.recorded(name.partition(",")[0], target)
                 bar.advance_to(number * len(cells) + done, name)
     return samples
+
+
+def _orders(names: Sequence[str], options: argparse.Namespace) -> Iterator[list[str]]:
+    """Of each round, shuffled; the two that are compared come one right after the other, since the machine's speed drifts."""
+    loads = list(dict.fromkeys(name.partition(", ")[2] for name in names))
+    order = random.Random(options.seed)
+    for _ in range(options.rounds):
+        pairs = [[name for name in names if name.endswith(f", {load}")] for load in order.sample(loads, k=len(loads))]
+        yield [name for pair in pairs for name in order.sample(pair, k=len(pair))]
 
 
 def _served(text: str) -> Target:

@@ -67,7 +67,14 @@ def load(payloads: Payloads, endpoint: Endpoint, rate: float, connections: int, 
 
 
 def _step_ms(rate: float, connections: int) -> int:
-    """Whole turns of a connection, and one request of all: so the connections stand one request apart."""
+    """From the start of one connection to the next one's, so that each sends in the middle of no other's turn but a whole number of requests apart.
+
+    h2load takes whole milliseconds; where none of them fits, the connections stand nearly evenly.
+    """
+    for step_ms in range(round(1000 * _LEAST_STEP_S), round(2000 * _LEAST_STEP_S)):
+        requests = step_ms * rate / 1000
+        if requests.is_integer() and math.gcd(int(requests), connections) == 1:
+            return step_ms
     turn_s, apart_s = connections / rate, 1 / rate
     turns = max(0, math.ceil((_LEAST_STEP_S - apart_s) / turn_s))
     return math.ceil(1000 * (turns * turn_s + apart_s))
