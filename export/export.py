@@ -28,7 +28,8 @@ from serveoff.skips import update
 from serveoff.training import TwinProof
 from serveoff.workspace import Workspace
 
-from . import facts, given, unchanged
+from . import given, unchanged
+from .facts import SAID
 
 TIMEOUT_S = 900.0
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
@@ -87,11 +88,19 @@ class Limits:
 
 
 def export(
-    selection: Selection, workspace: Workspace, console: Console, limits: Limits | None = None, *, jobs: int = 1, force: bool = False
+    selection: Selection,
+    workspace: Workspace,
+    console: Console,
+    limits: Limits | None = None,
+    *,
+    jobs: int = 1,
+    force: bool = False,
+    facts: bool = True,
 ) -> tuple[list[Outcome], list[Skip]]:
     """Train what has no checkpoint yet, then export the selected cells, `jobs` at a time.
 
-    An artifact that would come out the same is left as it is, unless `force`. What is missing stands in `artifacts/skips.json`, too.
+    An artifact that would come out the same is left as it is, unless `force`; where it has no facts yet, they are added if they are
+    wanted. What is missing stands in `artifacts/skips.json`, too.
     """
     cells = list(matrix(selection, workspace))
     if not cells:
@@ -107,7 +116,7 @@ def export(
             wanted.append(cell)
     for model in dict.fromkeys(cell.model for cell in wanted):
         _ensure_checkpoint(model, workspace, console)
-    outcomes = _export_all(wanted, workspace, console, limits or Limits.here(jobs), jobs, force=force)
+    outcomes = _export_all(wanted, workspace, console, limits or Limits.here(jobs), jobs, force=force, facts=facts)
     failed = [Skip(stage="export", what=o.id, reason=f"the export failed: {o.reason}") for o in outcomes if o.manifest is None]
     notes = [note for model in dict.fromkeys(cell.model for cell in cells) for note in _notes(model, workspace)]
     about = {cell.id for cell in cells} | {cell.model for cell in cells}
@@ -120,7 +129,7 @@ def export(
 
 
 def _export_all(
-    cells: Sequence[Wanted], workspace: Workspace, console: Console, limits: Limits, jobs: int, *, force: bool
+    cells: Sequence[Wanted], workspace: Workspace, console: Console, limits: Limits, jobs: int, *, force: bool, facts: bool
 ) -> list[Outcome]:
     cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=jobs) as pool, console.bar("export", len(cells)) as bar:
@@ -128,7 +137,7 @@ def _export_all(
             futures: dict[str, Future[Outcome]] = {}
             for cell in sorted(cells, key=lambda cell: cell.float32 != ""):  # what another one begins with comes before it
                 futures[cell.id] = pool.submit(
-                    _export_one, cell, workspace, limits, cancelled, after=futures.get(cell.float32), force=force
+                    _export_one, cell, workspace, limits, cancelled, after=futures.get(cell.float32), force=force, facts=facts
                 )
             for number, future in enumerate(as_completed(futures.values()), 1):
                 done = future.result()
@@ -187,12 +196,21 @@ def _ensure_checkpoint(model: str, workspace: Workspace, console: Console) -> No
 
 
 def _export_one(
-    cell: Wanted, workspace: Workspace, limits: Limits, cancelled: threading.Event, *, after: Future[Outcome] | None, force: bool
+    cell: Wanted,
+    workspace: Workspace,
+    limits: Limits,
+    cancelled: threading.Event,
+    *,
+    after: Future[Outcome] | None,
+    force: bool,
+    facts: bool,
 ) -> Outcome:
     if after is not None:
         wait([after])
     final, staging = workspace.artifacts / cell.id, workspace.artifacts / f".staging-{cell.id}"
     if not force and not unchanged.change(final, workspace.checkpoint(cell.model), cell.framework):
+        if facts and artifacts.read(final).manifest.facts is None and not _add_facts(final, workspace, limits, cancelled):
+            return Outcome(cell.id, None, "interrupted")
         return Outcome(cell.id, artifacts.read(final).manifest, "", unchanged=True)
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
@@ -213,7 +231,7 @@ def _export_one(
     if not result.ok and not (staging / "failure.json").exists():
         failure = ExportFailure(artifact_id=cell.id, reason=_reason(result, limits), log="export.log")
         storage.write(staging / "failure.json", failure)
-    if (staging / MANIFEST).exists() and not _add_facts(staging, workspace, limits, cancelled):
+    if facts and (staging / MANIFEST).exists() and not _add_facts(staging, workspace, limits, cancelled):
         return Outcome(cell.id, None, "interrupted")
     _replace(final, staging)
     if (final / MANIFEST).exists():
@@ -222,12 +240,12 @@ def _export_one(
     return Outcome(cell.id, None, f"{failure.reason} (log: {final / failure.log})")
 
 
-def _add_facts(staging: Path, workspace: Workspace, limits: Limits, cancelled: threading.Event) -> bool:
+def _add_facts(directory: Path, workspace: Workspace, limits: Limits, cancelled: threading.Event) -> bool:
     """Measure what the artifact takes by itself, and add it to the manifest. False when that was interrupted."""
     result = process.run_child(
-        process.python("export.facts", str(staging), str(workspace.root)),
+        process.python("export.facts", str(directory), str(workspace.root)),
         env=process.environment(workspace.root, _QUIET),
-        log=staging / "facts.log",
+        log=directory / "facts.log",
         timeout_s=limits.timeout_s,
         memory_bytes=limits.memory_bytes,
         cancelled=cancelled,
@@ -235,12 +253,12 @@ def _add_facts(staging: Path, workspace: Workspace, limits: Limits, cancelled: t
     if result.ended_for == "cancelled":
         return False
     *_, last = result.tail.splitlines() or [""]
-    if result.ok and last.startswith(facts.SAID):
-        found = msgspec.json.decode(last.removeprefix(facts.SAID), type=Facts)
+    if result.ok and last.startswith(SAID):
+        found = msgspec.json.decode(last.removeprefix(SAID), type=Facts)
     else:
         found = Facts(reason=_reason(result, limits))
-    manifest = artifacts.read(staging).manifest
-    storage.write(staging / MANIFEST, msgspec.structs.replace(manifest, facts=found))
+    manifest = artifacts.read(directory).manifest
+    storage.write(directory / MANIFEST, msgspec.structs.replace(manifest, facts=found))
     return True
 
 

@@ -34,6 +34,8 @@ class Sizes:
 
     what: str
     default: int
+    small: int
+    """`NAME@small`: every layer still has something to do, and an export takes seconds."""
     smallest: int
     largest: int
     at: Callable[[int], ModelSpec]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SMALL = "@small"
+
 _HERE = Path(__file__).resolve().parent
 _IN_WHEEL = (_HERE / "models").is_dir()
 CODE_ROOT = _HERE if _IN_WHEEL else _HERE.parent
@@ -75,7 +77,7 @@ class Registry(Generic[T]):
 
 
 class Models(Registry["ModelSpec"]):
-    """The models; `NAME@SIZE` is one of them at another size than its default."""
+    """The models; `NAME@SIZE` is one of them at another size than its default, `NAME@small` at the one to try things with."""
 
     def load(self, name: str) -> ModelSpec:
         """Raises UsageError for an unknown name, and for a size that the model does not have."""
@@ -87,13 +89,17 @@ class Models(Registry["ModelSpec"]):
             raise UsageError(f"{plain} comes in one size, not {name!r}", hint=f"name it {plain}")
         sizes = spec.sizes
         if not (size.isascii() and size.isdigit() and sizes.smallest <= int(size) <= sizes.largest):
-            raise UsageError(f"{name!r} is no size of {plain}", hint=f"its size is the {sizes.what}: {sizes.smallest} to {sizes.largest}")
+            says = f"its size is the {sizes.what}: {sizes.smallest} to {sizes.largest}, or {plain}{SMALL}"
+            raise UsageError(f"{name!r} is no size of {plain}", hint=says)
         return sizes.at(int(size))
 
     def proper(self, name: str) -> str:
-        """The one name of a model: without its size where that is the default. Raises UsageError as `load` does."""
-        self.load(name)
+        """The one name of a model: with its size in digits, and without it where that is the default. Raises UsageError as `load` does."""
         plain, _, size = name.partition("@")
+        if name.endswith(SMALL):
+            sizes = super().load(plain).sizes
+            return f"{plain}@{sizes.small}" if sizes else plain
+        self.load(name)
         sizes = super().load(plain).sizes
         return plain if not size or sizes is None or int(size) == sizes.default else f"{plain}@{int(size)}"
 

@@ -90,5 +90,5 @@ def at(side: int) -> ModelSpec:
     )
 
 
-SIZES = Sizes(what="side of the image in pixels", default=224, smallest=63, largest=1024, at=at)
+SIZES = Sizes(what="side of the image in pixels", default=224, small=63, smallest=63, largest=1024, at=at)
 MODEL = at(SIZES.default)

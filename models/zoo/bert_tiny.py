@@ -133,5 +133,5 @@ def at(length: int) -> ModelSpec:
     )
 
 
-SIZES = Sizes(what="length of the text in tokens", default=128, smallest=2, largest=POSITIONS, at=at)
+SIZES = Sizes(what="length of the text in tokens", default=128, small=16, smallest=2, largest=POSITIONS, at=at)
 MODEL = at(SIZES.default)

@@ -180,5 +180,5 @@ def taught_at(units: int) -> ModelSpec:
     )
 
 
-SIZES = Sizes(what="units of a layer", default=512, smallest=2, largest=4096, at=at)
+SIZES = Sizes(what="units of a layer", default=512, small=32, smallest=2, largest=4096, at=at)
 MODEL = at(SIZES.default)

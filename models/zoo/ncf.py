@@ -88,5 +88,5 @@ def at(factors: int) -> ModelSpec:
     )
 
 
-SIZES = Sizes(what="factors of an embedding", default=64, smallest=1, largest=1024, at=at)
+SIZES = Sizes(what="factors of an embedding", default=64, small=8, smallest=1, largest=1024, at=at)
 MODEL = at(SIZES.default)

@@ -51,7 +51,7 @@ def models(
         {
             "name": name,
             "summary": spec.summary,
-            "size": f"{spec.sizes.default}: {spec.sizes.what}" if spec.sizes else "-",
+            "size": f"{spec.sizes.default}: {spec.sizes.what} (small: {spec.sizes.small})" if spec.sizes else "-",
             "parameters": counted[name].parameters if name in counted else None,
             "macs": counted[name].macs if name in counted else None,
             "inputs": [_tensor(t) for t in spec.inputs],
@@ -112,6 +112,7 @@ def export(
     memory_gib: float = typer.Option(None, min=0.1, help="GiB of memory one export may take; nine tenths of what is free, if not given."),
     jobs: int = typer.Option(1, min=1, help="Exports at the same time."),
     force: bool = typer.Option(False, "--force", help="Export again what has not changed, too."),
+    facts: bool = typer.Option(True, help="Measure what each artifact takes by itself: some 10 s each, the floor in the report."),
     input: Inputs = None,  # noqa: A002 - the option's name
     output: Outputs = None,
     samples: Samples = "",
@@ -130,7 +131,7 @@ def export(
     stage = load_module("export.export")
     limits = stage.Limits.here(jobs, timeout_s, memory_gib)
     with at_work(shared.workspace, "export"):
-        outcomes, skips = stage.export(selection, shared.workspace, shared.console, limits, jobs=jobs, force=force)
+        outcomes, skips = stage.export(selection, shared.workspace, shared.console, limits, jobs=jobs, force=force, facts=facts)
 
     def tables() -> Any:
         shown = table("Exports", "artifact", ">seconds", ">peak memory", ">size", ">difference", ">accuracy", "verdict")

@@ -19,15 +19,17 @@ from typer.core import TyperGroup
 from serveoff import own_models
 from serveoff.console import Console
 from serveoff.errors import InputError, UsageError
-from serveoff.registry import MODELS, suggestion
-from serveoff.selection import Selection
+from serveoff.registry import MODELS, SMALL, suggestion
+from serveoff.selection import ALL, Selection
 from serveoff.workspace import Workspace
 
 _WIDE = 160
 
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Only this model: NAME, NAME@SIZE, or the path of your own; all: every one there is (repeatable)."),
+    typer.Option(
+        "--model", help="Only this model: NAME, NAME@SIZE, or the path of your own; all, all@small: every one there is (repeatable)."
+    ),
 ]
 Frameworks = Annotated[list[str] | None, typer.Option("--framework", help="Only this source framework: pytorch, keras (repeatable).")]
 Formats = Annotated[list[str] | None, typer.Option("--format", help="Only this format; all: every one there is (repeatable).")]
@@ -93,8 +95,9 @@ def select(**filters: list[str] | None) -> Selection:
     """A checked selection from a command's filters; a model's path becomes its name. Raises UsageError for an unknown name."""
     workspace = Workspace.current()
     names = [own_models.name_of(value, workspace) for value in filters.pop("models", None) or ()]
-    models = tuple(MODELS.proper(name) if "@" in name else name for name in names)
-    selection = Selection(models=models, **{name: tuple(values or ()) for name, values in filters.items()})
+    names = [each for name in names for each in ([plain + SMALL for plain in MODELS.names] if name == ALL + SMALL else [name])]
+    models = dict.fromkeys(MODELS.proper(name) if "@" in name else name for name in names)
+    selection = Selection(models=tuple(models), **{name: tuple(values or ()) for name, values in filters.items()})
     selection.check(own_models.names(workspace))
     return selection
 

@@ -142,12 +142,18 @@ def test_an_export_that_needs_too_much_memory_is_one_row_with_its_reason(serveof
 def test_a_second_call_makes_only_what_changed(serveoff: Command, copy: Workspace) -> None:
     damaged = artifact(copy, "torchscript").version_dir / "model.pt"
     damaged.write_bytes(damaged.read_bytes() + b"0")
-    done = serveoff("export", "--json", workspace=copy.root)
+    done = serveoff("export", "--no-facts", "--json", workspace=copy.root)
     assert done.returncode == 0, done.stderr
     unchanged = {o["id"]: o["unchanged"] for o in json.loads(done.stdout)["exports"]}
     assert {name for name, same in unchanged.items() if not same} == {"digits_cnn.pytorch.torchscript.float32"}
     assert len(unchanged) == 4
-    artifacts.verify(artifact(copy, "torchscript"))
+    made = artifact(copy, "torchscript")
+    artifacts.verify(made)
+    assert made.manifest.facts is None
+    assert artifact(copy, "onnx").manifest.facts is not None, "what was measured stays"
+    (later,) = json.loads(serveoff("export", "--format", "torchscript", "--json", workspace=copy.root).stdout)["exports"]
+    assert later["unchanged"]
+    assert later["manifest"]["facts"]["latency"], "measured where that was left out"
 
 
 def test_what_does_not_go_together_is_said(serveoff: Command, tmp_path: Path) -> None:

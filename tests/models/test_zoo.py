@@ -12,6 +12,7 @@ import pytest
 from loadtests.payloads import COUNT as ENOUGH
 from models.train import prove_twins
 from serveoff import reference
+from serveoff.cli.settings import select
 from serveoff.errors import UsageError
 from serveoff.registry import CODE_ROOT, MODELS
 from serveoff.selection import Selection
@@ -86,6 +87,9 @@ def test_a_size_is_a_model_of_its_own() -> None:
     assert MODELS.load("resnet50@64").inputs[0].shape == (None, 64, 64, 3)
     assert MODELS.proper("resnet50@224") == MODELS.proper("resnet50") == "resnet50"
     assert MODELS.proper("resnet50@064") == "resnet50@64"
+    assert MODELS.proper("resnet50@small") == "resnet50@32"
+    assert MODELS.proper("digits_cnn@small") == "digits_cnn"
+    assert select(models=["all@small", "ncf@small"]).models_to_make() == [MODELS.proper(f"{name}@small") for name in MODELS.names]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,7 @@ def test_a_size_is_a_model_of_its_own() -> None:
         ("resnet50@", "'resnet50@' is no size of resnet50", "side of the image"),
         ("resnet50@big", "'resnet50@big' is no size", "side of the image"),
         ("digits_cnn@9", "digits_cnn comes in one size", "name it digits_cnn"),
+        ("resnet50@smaller", "'resnet50@smaller' is no size", "or resnet50@small"),
         ("resnet51@64", "unknown model 'resnet51'", "did you mean 'resnet50'?"),
     ],
 )
