@@ -67,7 +67,7 @@ def load(payloads: Payloads, endpoint: Endpoint, rate: float, connections: int, 
 
 
 def _step_ms(rate: float, connections: int) -> int:
-    """From the start of one connection to the next one's, so that each sends in the middle of no other's turn but a whole number of requests apart.
+    """From the start of one connection to the next one's: so many requests that no two connections send at the same time.
 
     h2load takes whole milliseconds; where none of them fits, the connections stand nearly evenly.
     """
