@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 VOCABULARY, FIRST_WORD = 30_522, 999
 POSITIONS, LAYERS, UNITS, HEADS, INNER, CLASSES = 512, 2, 128, 2, 512, 2
 EPSILON = 1e-12
-HIDDEN_BY_MASK = -1e9
-"""Added to the score of what the mask hides, or (which is the same, it swallows any score) in its place; finite, so that a row that is
-hidden altogether still has an answer. In its place float16 may cut it off."""
+HIDDEN_BY_MASK = -40.0
+"""Added to the score of what the mask hides: its weight is 4e-18 of what it would be, nothing beside float32's 6e-8. No more than that:
+int8 has 255 steps for all scores, and with -1e9 all that is seen lies on one of them."""
 
 
 def build_pytorch() -> torch.nn.Module:
@@ -74,11 +74,10 @@ def build_keras(length: int) -> keras.Model:
         split = ops.reshape(layers.Dense(UNITS, name=name)(x), (-1, length, HEADS, UNITS // HEADS))
         return ops.transpose(split, (0, 2, 1, 3))
 
-    def attended(x: Any, seen: Any, name: str) -> Any:
+    def attended(x: Any, bias: Any, name: str) -> Any:
         query, key, value = (heads(x, f"{name}.{what}") for what in ("query", "key", "value"))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) * (1 / math.sqrt(UNITS // HEADS))
-        scores = ops.where(seen, scores, HIDDEN_BY_MASK)
-        mixed = ops.transpose(ops.matmul(ops.softmax(scores), value), (0, 2, 1, 3))
+        mixed = ops.transpose(ops.matmul(ops.softmax(scores + bias), value), (0, 2, 1, 3))
         return layers.Dense(UNITS, name=f"{name}.attended")(ops.reshape(mixed, (-1, length, UNITS)))
 
     input_ids = keras.Input((length,), dtype="int64", name="input_ids")
@@ -88,10 +87,10 @@ def build_keras(length: int) -> keras.Model:
     )  # a sum becomes a BiasAdd, which TFLite lacks for int64
     words = layers.Embedding(VOCABULARY, UNITS, name="words")(input_ids)
     x = normed(words + layers.Embedding(POSITIONS, UNITS, name="positions")(places), "norm")
-    seen = ops.reshape(ops.greater(attention_mask, 0), (-1, 1, 1, length))
+    bias = ops.reshape(ops.cast(1 - attention_mask, x.dtype) * HIDDEN_BY_MASK, (-1, 1, 1, length))
     for number in range(LAYERS):
         name = f"layer.{number}"
-        x = normed(x + attended(x, seen, name), f"{name}.norm1")
+        x = normed(x + attended(x, bias, name), f"{name}.norm1")
         inner = layers.Dense(INNER, activation=lambda x: ops.gelu(x, approximate=False), name=f"{name}.inner")(x)
         x = normed(x + layers.Dense(UNITS, name=f"{name}.outer")(inner), f"{name}.norm2")
     pooled = layers.Dense(UNITS, activation="tanh", name="pooler")(x[:, 0])
