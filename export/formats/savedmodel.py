@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from serveoff.contract import SIGNATURE
+from serveoff.errors import InputError
 from serveoff.plugins import ExportJob, Format, Source
 
-from ..tolerances import FLOAT32
+from ..tolerances import BFLOAT16, FLOAT32
 from . import _warm_up
 
 if TYPE_CHECKING:
@@ -19,9 +21,28 @@ if TYPE_CHECKING:
 
 
 def export(job: ExportJob) -> dict[str, str | int | float | bool]:
+    if job.precision == "bfloat16":
+        _to_bfloat16(job)
     write(job.spec, job.model, job.directory)
     _warm_up.write(job)
     return {"signature": SIGNATURE}
+
+
+def _to_bfloat16(job: ExportJob) -> None:
+    """Change the job's model. Raises InputError where it does not answer in bfloat16."""
+    from ..keras_bfloat16 import convert
+
+    convert(job.model)
+    try:
+        endpoint(job.spec, job.model)(*(job.samples[t.name][:2] for t in job.spec.inputs))
+    except Exception as error:  # any: an operation without such a kernel says so in many ways
+        raise InputError(f"the Keras model does not compute in bfloat16: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """Keras names the layer in one line, and gives the reason in the next, in bold."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
+    return " ".join(lines[:2]) or repr(error)
 
 
 def write(spec: ModelSpec, model: Any, directory: Path) -> None:
@@ -55,17 +76,19 @@ def signature(spec: ModelSpec) -> list[Any]:
 
 
 def endpoint(spec: ModelSpec, model: Any) -> Callable[..., dict[str, Any]]:
-    """The model as a function from its tensors, in order, to its outputs by name."""
+    """The model as a function from its tensors, in order, to its outputs by name, which have the spec's types whatever it computes in."""
+    import tensorflow as tf
 
     def serve(*tensors: Any) -> dict[str, Any]:
         results = model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
         listed = results if isinstance(results, list | tuple) else [results]
-        return {t.name: value for t, value in zip(spec.outputs, listed, strict=True)}
+        pairs = zip(spec.outputs, listed, strict=True)
+        return {t.name: tf.cast(value, t.dtype) if value.dtype.is_floating else value for t, value in pairs}
 
     return serve
 
 
 FORMAT = Format(
-    sources={"keras": Source(precisions={"float32": FLOAT32}, requires=("tensorflow",), export=export)},
+    sources={"keras": Source(precisions={"float32": FLOAT32, "bfloat16": BFLOAT16}, requires=("tensorflow",), export=export)},
     serve_file="saved_model.pb",
 )

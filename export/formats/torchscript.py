@@ -40,7 +40,7 @@ def model(job: ExportJob) -> Any:
     """The job's model in the job's precision."""
     if job.precision == "float32":
         return job.model
-    from ..bfloat16 import InBfloat16
+    from ..pytorch_bfloat16 import InBfloat16
 
     return InBfloat16(job.model, job.spec.outputs)
 
@@ -82,7 +82,7 @@ def _script(job: ExportJob) -> Any:
         with torch.inference_mode():
             scripted(*example(job))
         return scripted
-    from ..bfloat16 import InBfloat16
+    from ..pytorch_bfloat16 import InBfloat16
 
     return _trace(InBfloat16(scripted, job.spec.outputs), job)[0]
 
