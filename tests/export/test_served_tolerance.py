@@ -1,4 +1,4 @@
-"""What a server's answers may differ from a quantised artifact's own: values by their spread, words by how many the batch size moves."""
+"""What may differ where words are chosen: by a server from a quantised artifact, and by float16 from its source; values by their spread."""
 
 from __future__ import annotations
 
@@ -37,3 +37,23 @@ def test_words_do_not_loosen_what_is_asked_of_values(tmp_path: Path, moved: int,
     other = {"scores": SCORES[:8], "words": np.where(np.arange(16) < 8, WORDS[:8] + 1, WORDS[:8])}
     scores, words = parity.compare("live", {name: values[:8] for name, values in outputs.items()}, other, found.served)
     assert (scores.passed, words.passed) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("words_moved", "edge_words_moved", "edge_score_off", "passes"),
+    [(0, 16, 0.0, True), (0, 0, 1.0, False), (3, 0, 0.0, True), (16, 0, 0.0, False)],
+)
+def test_in_float16_the_samples_words_count_and_an_edges_values(
+    tmp_path: Path, words_moved: int, edge_words_moved: int, edge_score_off: float, passes: bool
+) -> None:
+    def run(inputs: Tensors) -> Tensors:
+        rows, places = inputs["row"], np.arange(16)
+        edge = rows[0] == 63
+        moved = (places < (edge_words_moved if edge else words_moved)) & ((rows == 63) | (rows == 0))[:, None]
+        return {"scores": SCORES[rows] + np.float32(edge_score_off if edge else 0), "words": WORDS[rows] + moved}
+
+    for name, rows in (("samples", np.arange(63)), ("edge", np.full(2, 63))):
+        reference.save(
+            tmp_path / f"{name}.npz", Reference({"row": rows}, {"scores": SCORES[rows], "words": WORDS[rows]}, np.full(len(rows), -1))
+        )
+    assert gate._run(run, tmp_path, tolerances.FLOAT16, None).parity.passed == passes
