@@ -23,7 +23,7 @@ BATCHES = (1, 3, 8)
 """Besides all samples at once. A model that is right at batch 1 and wrong at batch 8 has been seen (AOTInductor with an LSTM)."""
 
 _DECIDING_ROWS = 24
-"""How many rows are sent at each batch size where decisions, or whole numbers that are alike, are counted: a share of a few says nothing."""
+"""How many rows are sent at each batch size where decisions or whole numbers are counted: a share of a few says nothing."""
 
 Run = Callable[[Tensors], Tensors]
 

@@ -97,6 +97,16 @@ def test_the_evidence_says_how_far_and_where() -> None:
     assert check.top1 == 0.0
 
 
+def test_single_values_are_no_decisions_by_a_hair() -> None:
+    loose = Tolerance(atol=0, rtol=0, source="this test", minimum_top1=0.4, minimum_kappa=0.4, minimum_nearest=0.7)
+    score = np.linspace(0, 1, 40, dtype=np.float32)[:, None]
+    assert parity.compare("case", {"score": score}, {"score": score + np.float32(0.09)}, loose)[0].passed
+    (check,) = parity.compare("case", {"score": score}, {"score": np.full_like(score, 0.5) + (score - 0.5) / 2}, loose)
+    assert "rows decide differently, 2 may (top-1 agreement of 95%)" in check.reason, "half the range: within a tenth of it are 40 %"
+    form_only = msgspec.structs.replace(loose, minimum_top1=0.0)
+    assert parity.compare("case", {"score": score}, {"score": 1 - score}, form_only)[0].passed
+
+
 def test_decisions_stand_in_for_values_where_a_minimum_is_given() -> None:
     tolerance = Tolerance(atol=0, rtol=0, source="this test", minimum_top1=0.95)
     rows = {"logits": np.eye(40, 4, dtype=np.float32) + np.eye(1, 4, dtype=np.float32)}
