@@ -66,8 +66,8 @@ DRAWN_BFLOAT16 = msgspec.structs.replace(
     source="bfloat16 has 8 bits, random weights, whose rows decide by a hair: 54 % measured, or all nearest to their own row's answer",
 )
 """54 %: the best place among GNMT's scores; 78 % of its words stay. MobileNetV2's rows (42 %) are all nearest to their own row's answer. Of
-what was broken in the same way no more than 27 % were nearest, and kappa was 0.43 at most; but for one of 14 SavedModels, ResNet-50 with the units of one of its 16
-branches shuffled, which passes (all nearest, kappa 0.32).
+what was broken in the same way no more than 27 % were nearest, and kappa was 0.43 at most; but for one of 14 SavedModels, ResNet-50 with
+the units of one of its 16 branches shuffled, which passes (all nearest, kappa 0.32).
 """
 
 
