@@ -34,7 +34,7 @@ def facts(result: RunResult) -> Table:
 def _line(manifest: Manifest, notes: Notes) -> Line:
     found, name = manifest.facts, wording.clean(manifest.id)
     if found is None or found.reason:
-        why = wording.clean(found.reason) if found else "its export measured nothing"
+        why = wording.clean(found.reason) if found else "its export measured nothing; serveoff export without --no-facts does"
         nothing = number(f"{wording.NOTHING} {notes.refer(f'{name}: {why}.')}", None)
         return line(name, nothing, *[number(wording.NOTHING, None)] * 6)
     most = max((one.threads for one in found.latency), default=1)

@@ -77,7 +77,7 @@ class Registry(Generic[T]):
 
 
 class Models(Registry["ModelSpec"]):
-    """The models; `NAME@SIZE` is one of them at another size than its default, `NAME@small` at the one to try things with."""
+    """The models; `NAME@SIZE` is one of them at another size than its default. `NAME@small` (of `proper`) is the one to try things with."""
 
     def load(self, name: str) -> ModelSpec:
         """Raises UsageError for an unknown name, and for a size that the model does not have."""

@@ -75,6 +75,14 @@ def test_h2load_sends_the_same_body(stand_ins: StandIns, tmp_path: Path) -> None
     assert bench.recorded("h2load", target).endswith(b"\r\n\r\n" + BODY)
 
 
+def test_what_is_compared_is_measured_one_right_after_the_other() -> None:
+    names = ["ours, 1", "wrk, 1", "ours, 8", "wrk, 8", "ours, 400/s", "h2load, 400/s"]
+    orders = list(fidelity._orders(names, argparse.Namespace(rounds=20, seed=0)))
+    assert [sorted(order) for order in orders] == [sorted(names)] * 20
+    assert all(order[n].partition(", ")[2] == order[n + 1].partition(", ")[2] for order in orders for n in (0, 2, 4))
+    assert {order[0] for order in orders} == set(names), "none is always the first"
+
+
 @pytest.mark.parametrize("window_s", [5.0, 10.0, 20.0])
 def test_the_stalls_p99_is_that_of_its_schedule(window_s: float) -> None:
     due = np.arange(int(fidelity_goals.RATE * window_s)) / fidelity_goals.RATE

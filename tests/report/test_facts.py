@@ -32,6 +32,6 @@ def test_each_artifact_has_its_floor_or_a_reason(make: SimpleNamespace) -> None:
     }
     assert [note.partition(" ")[2] for note in table.notes] == [
         "its runtime failed: no such operator.",
-        "its export measured nothing.",
+        "its export measured nothing; serveoff export without --no-facts does.",
         "takes batches of 1 only.",
     ]
