@@ -254,7 +254,7 @@ def _add_facts(directory: Path, workspace: Workspace, limits: Limits, cancelled:
         return False
     *_, last = result.tail.splitlines() or [""]
     if result.ok and last.startswith(SAID):
-        found = msgspec.json.decode(last.removeprefix(SAID), type=Facts)
+        found = storage.converted(msgspec.json.decode(last.removeprefix(SAID)), Facts)
     else:
         found = Facts(reason=_reason(result, limits))
     manifest = artifacts.read(directory).manifest

@@ -17,6 +17,8 @@ LOOK = "look at the place, its rights and the room on its disk; SERVEOFF_WORKSPA
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_CONVERTING = threading.Lock()
+
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
@@ -64,6 +66,16 @@ def read(path: Path, kind: type[T]) -> T:
             f"{path} has schema {schema}, this serveoff reads up to {newest}", hint="use the serveoff that wrote it, or a newer one"
         )
     try:
-        return msgspec.convert(raw, kind)
+        return converted(raw, kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{path}: {error}", hint="delete the file and run the stage that writes it again") from None
+
+
+def converted(raw: Any, kind: type[T]) -> T:
+    """`raw` as a `kind`, one thread at a time. Raises msgspec.ValidationError.
+
+    msgspec looks through a type when it first meets it, and lets others run meanwhile: a thread that meets the same type takes what is half
+    done, and crashes the process.
+    """
+    with _CONVERTING:
+        return msgspec.convert(raw, kind)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,35 @@ def test_missing_and_broken_files_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "half.json").write_text('{"schema": 1, "skips": [')
     with pytest.raises(InputError, match="is not valid JSON"):
         storage.read(tmp_path / "half.json", Skips)
+
+
+def test_threads_that_meet_a_type_for_the_first_time_do_not_crash_the_process() -> None:
+    """Without a lock this ends by a segmentation fault, three times of three: msgspec 0.22 looks through a type while others run."""
+    done = subprocess.run([sys.executable, "-c", _MEETING], capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+_MEETING = """
+import random, sys, threading, types
+from serveoff.storage import converted
+
+INNER = "class I{0}(Struct):\\n" + "".join(f"    f{n}: 'int | None' = None\\n" for n in range(20))
+CODE = "".join(INNER.format(n) for n in range(20)) + "class Outer(Struct):\\n" + "".join(f"    i{n}: 'I{n}'\\n" for n in range(20))
+RAW = {f"i{n}": {"f3": 1} for n in range(20)}
+
+def late(kind):
+    for _ in range(random.randrange(3000)):
+        pass
+    converted(RAW, kind)
+
+random.seed(0)
+sys.setswitchinterval(1e-6)
+for number in range(40):
+    module = sys.modules[f"m{number}"] = types.ModuleType(f"m{number}")
+    exec("from msgspec import Struct\\n" + CODE, module.__dict__)
+    threads = [threading.Thread(target=meet, args=(module.Outer,)) for meet in (lambda kind: converted(RAW, kind), late)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
