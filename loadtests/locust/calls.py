@@ -27,6 +27,11 @@ class CallError(Exception):
 class Client(Protocol):
     """One connection, used by one greenlet."""
 
+    sent_ns: int
+    """By the clock, when the last call's request went out, or when it began to connect for it."""
+    received_ns: int
+    """When the last of that call's reply was there; of no meaning where there was no good reply."""
+
     def call(self, payload: int) -> bytes:
         """Send this payload and wait for the whole reply. Raises CallError; the next call connects again where that is needed."""
         ...

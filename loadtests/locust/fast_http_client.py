@@ -10,6 +10,7 @@ from locust.event import EventHook
 from serveoff.launch import Endpoint
 
 from ..handover import Payloads
+from . import clock
 from .calls import CallError
 
 _TEXT_CHARACTERS = 300
@@ -19,6 +20,7 @@ class FastHttpClient:
     def __init__(self, endpoint: Endpoint, payloads: Payloads, timeout_s: float) -> None:
         self._payloads = payloads
         self._timeout_s = timeout_s
+        self.sent_ns = self.received_ns = 0
         self._session = FastHttpSession(
             f"http://{endpoint.host}:{endpoint.port}",
             EventHook(),  # type: ignore[no-untyped-call]  # nobody listens: what we record is enough
@@ -32,7 +34,9 @@ class FastHttpClient:
     def call(self, payload: int) -> bytes:
         body: Any = self._payloads.bodies[payload]
         headers = self._payloads.headers_of(payload)
+        self.sent_ns = clock.now_ns()
         reply: Any = self._session.post(self._payloads.path, data=body, headers=headers, allow_redirects=False)
+        self.received_ns = clock.now_ns()
         error = getattr(reply, "error", None)
         if reply.status_code == 200 and error is None:
             return reply.content or b""

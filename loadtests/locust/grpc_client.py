@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from serveoff.launch import Endpoint
 
 from ..handover import Payloads
+from . import clock
 from .calls import CallError
 from .http2 import Connection, GoneError, Headers, Http2Error, StreamResetError, header_block
 from .sockets import BrokenReplyError, Line, SocketClient
@@ -71,6 +72,7 @@ class GrpcClient(SocketClient):
         http2 = self._http2
         http2.open(self._head)
         sent = http2.send(message, 0)
+        self.sent_ns = self.sent_ns or clock.now_ns()
         while not http2.complete:
             if http2.out:
                 out, http2.out = http2.out, b""
@@ -81,6 +83,7 @@ class GrpcClient(SocketClient):
             http2.receive(data)
             if sent < len(message):
                 sent = http2.send(message, sent)
+        self.received_ns = line.received_ns
         if sent < len(message):
             http2.cancel()
 

@@ -10,6 +10,7 @@ import httptools
 from serveoff.launch import Endpoint
 
 from ..handover import Payloads
+from . import clock
 from .calls import CallError
 from .sockets import BrokenReplyError, Line, SocketClient
 
@@ -24,7 +25,9 @@ class HttpClient(SocketClient):
         self._reset()
 
     def _exchange(self, line: Line, payload: int) -> bytes:
-        line.send(self._requests[payload])
+        request = self._requests[payload]
+        self.sent_ns = self.sent_ns or clock.now_ns()
+        line.send(request)
         status, body = self._receive(line)
         if status != 200:
             raise CallError(f"http-{status}", body[:_TEXT_CHARACTERS].decode(errors="replace").strip())
@@ -70,6 +73,7 @@ class HttpClient(SocketClient):
             except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
                 start = self._head[:80].decode(errors="replace")
                 raise BrokenReplyError("malformed reply", f"not an HTTP reply ({error}): {start!r}") from None
+        self.received_ns = line.received_ns
         if self._replies > 1:
             raise BrokenReplyError("malformed reply", "more than one reply to one request")
         status: int = self._parser.get_status_code()

@@ -125,12 +125,12 @@ class Session:
     def _request(self, environment: Environment, user: int, client: Client, number: int, due_ns: int | None) -> ErrorClass | None:
         payload = number % len(self.payloads.bodies)
         error, meaning, reply, outcome = None, None, b"", 0
-        sent_ns = clock.now_ns()
         try:
             reply = client.call(payload)
+            done_ns = client.received_ns
         except CallError as caught:
-            error = caught
-        done_ns = clock.now_ns()
+            error, done_ns = caught, clock.now_ns()
+        sent_ns = client.sent_ns
         if error is None:
             self.sample.offer(payload, reply)
         else:

@@ -11,8 +11,10 @@ import gevent
 import pytest
 
 from loadtests.handover import Payloads
+from loadtests.locust import clock
 from loadtests.locust.calls import CallError
 from loadtests.locust.http_client import HttpClient
+from loadtests.locust.sockets import Line
 from serveoff.launch import Endpoint
 
 if TYPE_CHECKING:
@@ -44,6 +46,32 @@ def test_many_requests_travel_on_one_connection_and_arrive_as_they_were_encoded(
     assert {subject.call(number % 2) for number in range(50)} == {b'{"predictions": [[0.5, 0.5]]}'}
     assert http_stand_in.connections == 1
     assert http_stand_in.bodies == [BODIES[number % 2] for number in range(50)]
+
+
+def test_the_times_are_those_at_the_kernel_and_connecting_counts(
+    client: Connect, http_stand_in: HttpStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that tells how often it was read, among what was done meanwhile."""
+    done: list[str] = []
+
+    def now_ns() -> int:
+        done.append("clock")
+        return len(done)
+
+    def send(line: Line, data: bytes) -> None:
+        done.append("send")
+        sending(line, data)
+
+    sending = Line.send
+    monkeypatch.setattr(Line, "send", send)
+    monkeypatch.setattr(clock, "now_ns", now_ns)
+    subject = client(http_stand_in.port, "/ok")
+    subject.call(0)
+    assert subject.sent_ns == 1, "before it connected"
+    done.clear()
+    subject.call(0)
+    assert done == ["clock", "clock", "send", "clock"], "the time limit's, then the request's, then the reply's"
+    assert (subject.sent_ns, subject.received_ns) == (2, 4)
 
 
 @pytest.mark.parametrize(
