@@ -51,6 +51,10 @@ PACED_CONNECTIONS = 5
 STALL_CONNECTIONS = 64
 """Enough for the backlog of the stall to go out at once."""
 _STALL_AFTER_S = 3
+_STALL_ROUNDS = 3
+
+Rounds = dict[str, list[Seen]]
+"""What each client saw, round by round."""
 
 
 class Bench:
@@ -145,20 +149,25 @@ class Bench:
             "h2load, 400/s": lambda: witnesses.h2load(request, RATE, PACED_CONNECTIONS, seconds, work),
         }
 
-    def stall(self) -> dict[str, Seen]:
-        """Our open loop and plain Locust on a server that stops for two seconds, once."""
-        at = str(round(RATE * (1 + _STALL_AFTER_S)))
-        found: dict[str, Seen] = {}
-        for who in ("ours", "plain Locust"):
-            target = self.start("stall-" + who.split()[0], "--stall-at", at, "--stall-s", str(STALL_S))
-            if who == "ours":
-                load = f"constant:rate_rps={RATE:g},connections={STALL_CONNECTIONS}"
-                found[who] = self.ours(target, load, seconds=STALL_WINDOW_S, from_due=True)
-            else:
-                assert self.request is not None
-                request = Request(self.request.raw, target.endpoints[0].port)
-                found[who] = witnesses.plain_locust(request, RATE, STALL_WINDOW_S + 1, self._folder)
+    def stalls(self) -> Rounds:
+        """Our open loop and plain Locust on servers that stop for two seconds, once each."""
+        found: Rounds = {"ours": [], "plain Locust": []}
+        with Console().bar("stall", _STALL_ROUNDS) as bar:
+            for number in range(1, _STALL_ROUNDS + 1):
+                for who, seen in found.items():
+                    seen.append(self._stall(who, number))
+                bar.advance_to(number, "")
         return found
+
+    def _stall(self, who: str, number: int) -> Seen:
+        at = str(round(RATE * (1 + _STALL_AFTER_S)))
+        target = self.start(f"stall-{who.replace(' ', '-')}-{number}", "--stall-at", at, "--stall-s", str(STALL_S))
+        if who == "ours":
+            load = f"constant:rate_rps={RATE:g},connections={STALL_CONNECTIONS}"
+            return self.ours(target, load, seconds=STALL_WINDOW_S, from_due=True)
+        assert self.request is not None
+        request = Request(self.request.raw, target.endpoints[0].port)
+        return witnesses.plain_locust(request, RATE, STALL_WINDOW_S + 1, self._folder)
 
 
 def main() -> int:
@@ -171,7 +180,7 @@ def main() -> int:
         with cpu_sets.apart([target] if target else [], cpu_sets.AUTO, Console()):  # as in a run; the fixed server is pinned when it starts
             os.sched_setaffinity(0, {bench.cores.client})
             samples = _measure(bench, target, options)
-            stalled = {} if options.no_stall else bench.stall()
+            stalled = {} if options.no_stall else bench.stalls()
     except ServeoffError as error:
         Console().say(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
         return error.exit_code
@@ -186,8 +195,8 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.fidelity", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=5, help="of each measurement (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=19, help="how often everything is measured (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=3, help="of each measurement (default: %(default)s)")
     parser.add_argument(
         "--target", help="a target of this workspace that is being served (its id or a part of it) instead of the fixed server"
     )
@@ -197,7 +206,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(bench: Bench, served: Target | None, options: argparse.Namespace) -> dict[str, list[Seen]]:
+def _measure(bench: Bench, served: Target | None, options: argparse.Namespace) -> Rounds:
     recorder = bench.start("fixed")
     target = served or recorder
     if served:
@@ -206,7 +215,7 @@ def _measure(bench: Bench, served: Target | None, options: argparse.Namespace) -
         bench.ours(target, "closed:users=1", warmup_s=0.2, seconds=1)
         bench.request = Request(bench.recorded("ours", target), target.endpoints[0].port)
     cells = bench.cells(target)
-    samples: dict[str, list[Seen]] = {name: [] for name in cells}
+    samples: Rounds = {name: [] for name in cells}
     with Console().bar("measure", options.rounds * len(cells)) as bar:
         for number, names in enumerate(_orders(list(cells), options)):
             for done, name in enumerate(names, 1):
@@ -234,11 +243,11 @@ def _served(text: str) -> Target:
     return found[0]
 
 
-def _show(options: argparse.Namespace, samples: dict[str, list[Seen]], stalled: dict[str, Seen], sent: dict[str, dict[str, int]]) -> None:
+def _show(options: argparse.Namespace, samples: Rounds, stalled: Rounds, sent: dict[str, dict[str, int]]) -> None:
     judged = [*goals(samples), *(stall_goals(stalled) if stalled else [])]
     if options.json:
         rounds = {name: [asdict(each) for each in seen] for name, seen in samples.items()}
-        stall = {name: asdict(each) for name, each in stalled.items()}
+        stall = {name: [asdict(each) for each in seen] for name, seen in stalled.items()}
         print(json.dumps({"rounds": rounds, "stall": stall, "goals": [goal.as_json() for goal in judged], "sent": sent}, indent=2))
         return
     print(f"{'client':16} {'req/s':>9} {'p50 ms':>9} {'p99 ms':>9}  (medians of {options.rounds} rounds of {options.seconds} s)")
@@ -250,8 +259,9 @@ def _show(options: argparse.Namespace, samples: dict[str, list[Seen]], stalled: 
     if stalled:
         due_ms = stall_p99_us(RATE, STALL_WINDOW_S) / 1000
         print(f"\nA server that stops for {STALL_S:g} s at {RATE:g}/s; by the schedule p99 is {due_ms:,.0f} ms:")
-        for name, each in stalled.items():
-            print(f"  {name:14} p99 {each.p99_us / 1000:9,.1f} ms, p50 {each.p50_us / 1000:.1f} ms, {each.rps:.0f} replies/s")
+        for name, seen in stalled.items():
+            rps, p50, p99 = (figure([getattr(s, field) for s in seen]).median for field in ("rps", "p50_us", "p99_us"))
+            print(f"  {name:14} p99 {p99 / 1000:9,.1f} ms, p50 {p50 / 1000:.1f} ms, {rps:.0f} replies/s (medians of {len(seen)})")
     print("\nGoals, on the median of the rounds:")
     for goal in judged:
         value = goal.value

@@ -43,17 +43,13 @@ def goals(samples: dict[str, list[Seen]]) -> list[Goal]:
     ]
 
 
-def stall_goals(stalled: dict[str, Seen]) -> list[Goal]:
+def stall_goals(stalled: dict[str, list[Seen]]) -> list[Goal]:
     due = stall_p99_us(RATE, STALL_WINDOW_S)
+    ours, plain = ([seen.p99_us for seen in stalled[who]] for who in ("ours", "plain Locust"))
+    off = _distance(figure([p99_us / due for p99_us in ours]), 1.0)
     return [
-        Goal(
-            "2 s stall, our p99 against the schedule's",
-            "off by",
-            _distance(figure([stalled["ours"].p99_us / due]), 1.0),
-            0.05,
-            rising=False,
-        ),
-        Goal("2 s stall, plain Locust's p99", "ms", figure([stalled["plain Locust"].p99_us / 1000]), 10.0, rising=False),
+        Goal("2 s stall, our p99 against the schedule's", "off by", off, 0.05, rising=False),
+        Goal("2 s stall, plain Locust's p99", "ms", figure([p99_us / 1000 for p99_us in plain]), 10.0, rising=False),
     ]
 
 
