@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     from serveoff.plugins import Array, Tensors
 
 ROWS = 64
+LARGE_SIDE, LARGE_ROWS = 160, 32
+"""Of pictures as large as this there are fewer: with 224 pixels a side one takes ResNet-50 a tenth of a second, in each format anew."""
 SEED = 20_241
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's red, green and blue on a scale of 0 to 1: what models trained on it expect to be taken off and divided by."""
 PAD = 0
 
 
-def images(side: int, rows: int = ROWS, seed: int = SEED) -> Array:
+def images(side: int, rows: int = 0, seed: int = SEED) -> Array:
     """Pictures of smooth colour, edges and noise: 8-bit, then normalised as ImageNet's (float32, [rows, side, side, 3])."""
     import numpy as np
 
+    rows = rows or (ROWS if side < LARGE_SIDE else LARGE_ROWS)
     rng = np.random.default_rng(seed)
     down, across = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
     pictures = np.empty((rows, side, side, 3), np.uint8)
