@@ -123,17 +123,22 @@ class Parity(Struct, frozen=True, kw_only=True):
 
     @property
     def agreement(self) -> str:
-        """What a quantised artifact was judged by, at its lowest: `top-1 98.3%`, or `nearest 97.0%`.
+        """What was judged, at its lowest, where that is no difference of values: `top-1 98.3%` or `nearest 97.0%` of a quantised artifact,
+        `equal 99.5%` of one that answers with whole numbers alone, of which a share has to be equal.
 
         Empty where values were compared, or nobody recorded which checks counted.
         """
         minimum, minimum_kappa = self.tolerance.minimum_top1, self.tolerance.minimum_kappa or 0.0
         shares = [(c.top1, c.nearest, c.kappa) for c in self.checks if c.top1 is not None and not c.form_only]
-        if minimum is None or not shares or any(c.form_only is None for c in self.checks):
+        if not shares or any(c.form_only is None for c in self.checks):
             return ""
+        lowest = min(top1 for top1, _, _ in shares)
+        if minimum is None:
+            words = self.tolerance.minimum_equal is not None and all(c.max_ulp is None for c in self.checks)
+            return f"equal {lowest:.1%}" if words else ""
         failed = [s for s in shares if s[0] < minimum or (s[2] is not None and s[2] < minimum_kappa)]
         near = [nearest for _, nearest, _ in failed if nearest is not None]
-        return f"nearest {min(near):.1%}" if near else f"top-1 {min(top1 for top1, _, _ in shares):.1%}"
+        return f"nearest {min(near):.1%}" if near else f"top-1 {lowest:.1%}"
 
     @property
     def reason(self) -> str:

@@ -139,7 +139,8 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
     finite = np.isfinite(reference)
     wanted, got = (np.where(finite, values, 0).astype(np.float64) for values in (reference, answer))
     difference = np.abs(got - wanted)
-    chosen = (wanted, got) if np.issubdtype(reference.dtype, np.floating) else (reference, answer)
+    floating = bool(np.issubdtype(reference.dtype, np.floating))
+    chosen = (wanted, got) if floating else (reference, answer)
     alike, reason = _alike(chosen[0], chosen[1], tolerance, beside=beside)
     beyond = kappa(*chosen) if tolerance.minimum_kappa is not None and reference.size else None
     if not reason and beyond is not None and tolerance.minimum_kappa is not None and beyond < tolerance.minimum_kappa:
@@ -155,12 +156,12 @@ def _compare_one(case: str, name: str, reference: Array, answer: Array | None, t
         batch=batch,
         max_abs=float(difference.max(initial=0.0)),
         max_rel=float((difference / np.maximum(np.abs(wanted), np.finfo(np.float32).tiny)).max(initial=0.0)),
-        max_ulp=_ulp(difference, reference, finite) if np.issubdtype(reference.dtype, np.floating) else None,
+        max_ulp=_ulp(difference, reference, finite) if floating else None,
         top1=float(alike.mean()) if alike.size else None,
         kappa=beyond,
         nearest=near,
         worst_row=int(difference.reshape(batch, -1).max(axis=1).argmax()) if reference.size else None,
-        form_only=tolerance.minimum_top1 == 0,
+        form_only=tolerance.minimum_top1 == 0 or (tolerance.minimum_equal == 0 and not floating),
         passed=not reason,
         reason=reason,
     )

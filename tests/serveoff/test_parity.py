@@ -154,6 +154,16 @@ def test_a_quantised_artifact_says_what_it_was_judged_by() -> None:
     noisy, all_other = (rows + rng.normal(scale=0.8, size=rows.shape)).astype(np.float32), -rows
     assert agreement(msgspec.structs.replace(tolerance, minimum_nearest=0.9), same=rows, noisy=noisy) == "nearest 100.0%"
     assert Parity(tolerance=TOLERANCE, checks=parity.compare("values", {"y": rows}, {"y": rows}, TOLERANCE)).agreement == ""
+    words = np.arange(100).reshape(25, 4)
+    tolerance = msgspec.structs.replace(TOLERANCE, minimum_equal=0.99)
+    edges = msgspec.structs.replace(tolerance, minimum_equal=0.0)
+    checks = [
+        *parity.compare("edge", {"y": words}, {"y": -words}, edges),
+        *parity.compare("words", {"y": words}, {"y": words | 1}, tolerance),
+    ]
+    assert Parity(tolerance=tolerance, checks=tuple(checks)).agreement == "equal 50.0%"
+    checks += parity.compare("score", {"z": rows}, {"z": rows}, tolerance)
+    assert Parity(tolerance=tolerance, checks=tuple(checks)).agreement == "", "values were compared, too"
 
 
 def test_an_answer_that_is_always_the_same_does_not_pass_for_decisions() -> None:
