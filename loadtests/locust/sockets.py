@@ -1,4 +1,4 @@
-"""What the clients have in common: one keep-alive gevent socket, and a time limit for each call on it."""
+"""What the clients have in common: one keep-alive socket that gevent waits for, and a time limit for each call on it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ class BrokenReplyError(CallError):
 
 
 class Line:
-    """A connected socket, the standard library's own: gevent's asks the kernel for its size before it sends, and for a reply before there
-    can be one, in Python, which the processor has forgotten between two replies. `received_ns` is when the last bytes were there."""
+    """A connected socket: the standard library's own, in C.
+
+    gevent's runs Python around each call, which the processor has forgotten between two replies; it asks the kernel for the size of its
+    buffer before it sends, and for a reply before there can be one. `received_ns`: when the last bytes were here.
+    """
 
     def __init__(self, connected: gevent.socket.socket) -> None:
         self._socket = get_original("socket", "socket")(fileno=connected.detach())
@@ -67,7 +70,8 @@ class Line:
         try:
             while rest:
                 self._hub.wait(writable)
-                rest = rest[self._socket.send(rest) :]
+                with contextlib.suppress(BlockingIOError):
+                    rest = rest[self._socket.send(rest) :]
         finally:
             writable.close()
 

@@ -30,9 +30,9 @@ Connect = Callable[..., HttpClient]
 def client() -> Iterator[Connect]:
     made = []
 
-    def connect(port: int, path: str, timeout_s: float = 5) -> HttpClient:
+    def connect(port: int, path: str, timeout_s: float = 5, bodies: tuple[bytes, ...] = BODIES) -> HttpClient:
         endpoint = Endpoint(protocol="tfs_rest", host="127.0.0.1", port=port, model_name="m")
-        payloads = Payloads(transport="http", path=path, headers={"Accept": "*/*"}, bodies=BODIES)
+        payloads = Payloads(transport="http", path=path, headers={"Accept": "*/*"}, bodies=bodies)
         made.append(HttpClient(endpoint, payloads, timeout_s))
         return made[-1]
 
@@ -46,6 +46,14 @@ def test_many_requests_travel_on_one_connection_and_arrive_as_they_were_encoded(
     assert {subject.call(number % 2) for number in range(50)} == {b'{"predictions": [[0.5, 0.5]]}'}
     assert http_stand_in.connections == 1
     assert http_stand_in.bodies == [BODIES[number % 2] for number in range(50)]
+
+
+def test_a_request_that_the_kernel_cannot_take_at_once_arrives_whole(client: Connect, http_stand_in: HttpStandIn) -> None:
+    large = bytes(range(256)) * (1 << 16)
+    subject = client(http_stand_in.port, "/ok", bodies=(large,))
+    assert subject.call(0)
+    assert subject.call(0)
+    assert http_stand_in.bodies == [large, large]
 
 
 def test_the_times_are_those_at_the_kernel_and_connecting_counts(
