@@ -10,10 +10,10 @@ LITERT_TORCH := $(VENV)/litert-torch
 RUN := $(BIN)/serveoff
 STACK := $(BIN)/python -P -m serveoff.child serving.stack
 WORKERS ?= 2
-# Side by side where nothing is measured; a choice (ARGS="-k ...") that leaves one of the two calls without a test (5) is none of its faults.
+# Side by side where nothing is measured, then by themselves. A choice (ARGS="-k ...") may leave one of the two calls without a test (5).
 define tests
-$(BIN)/pytest -m "$(1) and not alone" --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS) || [ $$? = 5 ]
-$(BIN)/pytest -m "$(1) and alone" $(ARGS) || [ $$? = 5 ]
+@$(BIN)/pytest -m "$(1) and not alone" --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS); many=$$?; \
+$(BIN)/pytest -m "$(1) and alone" $(ARGS); alone=$$?; case $$many,$$alone in 0,0|0,5|5,0) ;; *) echo "pytest: exit $$many side by side, $$alone by themselves"; exit 1 ;; esac
 endef
 option = $(foreach value,$($(1)),--$(2) $(value))
 MATRIX = $(call option,MODEL,model) $(call option,FRAMEWORK,framework) $(call option,FORMAT,format) $(call option,PRECISION,precision)
