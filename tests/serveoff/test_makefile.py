@@ -32,11 +32,15 @@ def checkout(tmp_path: Path) -> Path:
 
 def make(checkout: Path, *arguments: str, **variables: str) -> list[str]:
     """How the command was called."""
-    of_make = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")  # what the make that runs the tests was told: make test ARGS=...
-    env = {name: value for name, value in os.environ.items() if name not in (*of_make, "SERVEOFF_WORKSPACE", "VENV")}
-    done = subprocess.run(["make", *arguments], cwd=checkout, env=env | variables, capture_output=True, text=True, check=False)
+    done = run(checkout, *arguments, **variables)
     assert done.returncode == 0, done.stderr
     return (checkout / "calls").read_text().splitlines()
+
+
+def run(checkout: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    of_make = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")  # what the make that runs the tests was told: make test ARGS=...
+    env = {name: value for name, value in os.environ.items() if name not in (*of_make, "SERVEOFF_WORKSPACE", "VENV")}
+    return subprocess.run(["make", *arguments], cwd=checkout, env=env | variables, capture_output=True, text=True, check=False)
 
 
 def test_targets_keep_their_order_under_j(checkout: Path) -> None:
@@ -65,7 +69,20 @@ def test_the_slow_suite_makes_mlservers_environment_first(checkout: Path) -> Non
     shutil.copy(CODE_ROOT / "constraints-mlserver.txt", checkout)
     command = ["make", "--no-print-directory", "--dry-run", "test-slow"]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
-    install, _, beside, alone = done.stdout.strip().splitlines()[-4:]
+    install, _, both = done.stdout.strip().splitlines()[-3:]
+    beside, _, alone = both.partition(";")
     assert install.endswith("--constraint constraints-mlserver.txt mlserver onnxruntime")
     assert '-m "slow and not containers and not alone" --numprocesses' in beside
     assert '-m "slow and not containers and alone"' in alone
+
+
+@pytest.mark.parametrize(
+    ("beside", "alone", "ends"), [(0, 0, 0), (0, 5, 0), (5, 0, 0), (5, 5, 2), (1, 0, 2), (0, 1, 2), (1, 5, 2)], ids=lambda code: f"{code}"
+)
+def test_both_parts_of_the_tests_run_and_one_without_a_test_is_no_failure(checkout: Path, beside: int, alone: int, ends: int) -> None:
+    pytest_ = checkout / ".venv" / "bin" / "pytest"
+    pytest_.write_text(f'#!/bin/sh\necho "$2" >> ran\ncase "$2" in *"not alone") exit {beside} ;; *) exit {alone} ;; esac\n')
+    pytest_.chmod(0o755)
+    done = run(checkout, "test")
+    assert (checkout / "ran").read_text().splitlines() == ["not slow and not alone", "not slow and alone"]
+    assert done.returncode == ends
