@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -132,10 +133,9 @@ class Watch(Sampler):
 
 
 def _yield_to_all() -> None:
-    """This thread runs while its core has nothing else to do: on the load's, each scan made a request or two up to 5 ms late."""
-    if hasattr(os, "SCHED_IDLE"):
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    """On the load's core, each scan made a request or two up to 5 ms late. Not SCHED_IDLE: where cores are burned it never ran."""
+    if sys.platform == "linux":  # where niceness is each thread's own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _host() -> tuple[float, float, float]:

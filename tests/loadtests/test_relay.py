@@ -203,7 +203,12 @@ def test_a_load_process_that_is_killed_in_a_relay_is_one_void_row(
             killed.append(leg)
             psutil.Process(leg._baton.pid).kill()
         elif killed and leg.job.target.server == "slow":
-            meanwhile.add(psutil.Process(good.pid).status())
+            held = psutil.Process(good.pid)
+            for _ in range(100):  # a signal has no effect yet while the process is in the kernel
+                if held.status() == psutil.STATUS_STOPPED:
+                    break
+                time.sleep(0.01)
+            meanwhile.add(held.status())
         turn(leg, seconds)
 
     monkeypatch.setattr(relay.Leg, "turn", harm)
