@@ -135,7 +135,8 @@ class Watch(Sampler):
 def _yield_to_all() -> None:
     """On the load's core, each scan made a request or two up to 5 ms late. Not SCHED_IDLE: where cores are burned it never ran."""
     if sys.platform == "linux":  # where niceness is each thread's own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        with contextlib.suppress(OSError):  # a sandbox may forbid it: then the load is a little later, and still watched
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _host() -> tuple[float, float, float]:

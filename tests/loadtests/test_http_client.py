@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import gevent
@@ -143,9 +144,9 @@ def test_nobody_listens(client: Connect) -> None:
     assert caught.value.kind == "connection"
 
 
-@pytest.mark.parametrize("path", ["/stall", "/stall_half"])
-def test_a_stalled_request_expires_and_the_next_one_gets_a_new_connection(client: Connect, http_stand_in: HttpStandIn, path: str) -> None:
-    subject = client(http_stand_in.port, path, timeout_s=0.2)
+@contextmanager
+def watched(subject: HttpClient) -> Iterator[None]:
+    """Its calls expire, as those of a session do."""
 
     def watch() -> None:
         while True:
@@ -154,13 +155,28 @@ def test_a_stalled_request_expires_and_the_next_one_gets_a_new_connection(client
 
     watchdog = gevent.spawn(watch)
     try:
+        yield
+    finally:
+        watchdog.kill()
+
+
+@pytest.mark.parametrize("path", ["/stall", "/stall_half"])
+def test_a_stalled_request_expires_and_the_next_one_gets_a_new_connection(client: Connect, http_stand_in: HttpStandIn, path: str) -> None:
+    subject = client(http_stand_in.port, path, timeout_s=0.2)
+    with watched(subject):
         for _ in range(2):
             with pytest.raises(CallError, match=r"no reply within 0\.2 s") as caught:
                 subject.call(0)
             assert caught.value.kind == "timeout"
-    finally:
-        watchdog.kill()
     assert http_stand_in.connections == 2
+
+
+def test_a_request_that_nobody_takes_expires_while_it_is_being_sent(client: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        subject = client(deaf.getsockname()[1], "/ok", timeout_s=0.2, bodies=(bytes(1 << 24),))
+        with watched(subject), pytest.raises(CallError) as caught:
+            subject.call(0)
+    assert caught.value.kind == "timeout"
 
 
 def test_expiring_an_idle_client_does_nothing(client: Connect, http_stand_in: HttpStandIn) -> None:
