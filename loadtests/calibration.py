@@ -161,7 +161,7 @@ def begin(chosen: Sequence[Candidate], plan: LoadPlan, turns: Turns, place: Plac
 
 
 def too_fast(offered_rps: float | None, processes: int, cost: ClientCost | None) -> list[str]:
-    """Why a row at this rate says more of the client than of the target."""
+    """Why a row at this rate says more of the client than of the target: void, but no fault of the target's."""
     if offered_rps is None or cost is None or offered_rps <= LARGEST_SHARE * (reachable := cost.reachable_rps * processes):
         return []
     return [

@@ -139,13 +139,14 @@ def _seen(subject: Subject, job: CellJob, directory: Path, watched: _Watched, *,
     result = msgspec.structs.replace(result, windows_within_us=members[0].opened_within_us, worker_hosts=hosts)
     pages, lost = (directory, "") if plan.workers else (members[0].directory, members[0].lost)
     result = _with_server_side(result, target, job.protocol, pages, lost)
-    faults += validity.reasons(result, wrong) + calibration.too_fast(result.offered_rps, result.load_processes, subject.client)
+    faults += validity.reasons(result, wrong)
+    too_fast = tuple(calibration.too_fast(result.offered_rps, result.load_processes, subject.client))
     disturbances += validity.disturbances(result, _median_ms(result), validity.STRICT if plan.strict else validity.USUAL)
     drift = steadiness.drift(raw, facts) if steady and died is None else None
     disturbances += [drift] if drift else []
     good = raw.reply_bytes[raw.outcome == 0].tolist()
     size = round(statistics.median(good)) if good else 0
-    return Seen(result, tuple(faults), tuple(disturbances), size, fatal=died is not None or bool(wrong))
+    return Seen(result, tuple(faults), tuple(disturbances), size, fatal=died is not None or bool(wrong), too_fast=too_fast)
 
 
 def cell(

@@ -59,11 +59,13 @@ class Profile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a search ended: the probe that stands for it, and what speaks against it."""
+    """How a search ended: the probe that stands for it, and what speaks against it beside that probe's own reasons."""
 
     index: int
     reasons: tuple[str, ...] = ()
     capacity_rps: float | None = None
+    stopped: int | None = None
+    """The void probe that ended it too early."""
 
 
 @runtime_checkable

@@ -86,6 +86,19 @@ def test_a_rate_near_what_the_client_can_send_is_void() -> None:
     assert reason.startswith("9,000 requests/s is 90% of what the client can send (10,000/s)")
 
 
+def test_a_search_beyond_what_the_client_can_send_is_void_and_no_fault_of_the_targets(
+    model_workspace: Workspace, serve_model: ServeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_model("good")
+    monkeypatch.setattr(calibration.Calibrator, "cost", lambda *_: ClientCost(p50_us=50, reachable_rps=50, requests=1))
+    chosen = plan.make(["capacity:start_rps=100,duration_s=0.5,percentile=50"], warmup_s=0.1, warmup_limit_s=0.1)
+    directory = run.load_test(Selection(), chosen, model_workspace, Console(quiet=True))
+    (cell,) = storage.read(directory / "run.json", RunResult).cells
+    (probe,) = cell.probes
+    assert (probe.kept, cell.capacity_rps, cell.verdict) == (None, None, "INVALID")
+    assert any("it is the client that is measured" in reason for reason in cell.reasons)
+
+
 def test_a_client_that_cannot_be_calibrated_is_skipped_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(calibration.Calibrator):
         def _measure(self, place: Path) -> tuple[ClientCost, ...]:

@@ -150,8 +150,8 @@ def test_a_capacity_is_found_on_a_real_server(model_workspace: Workspace, serve_
         "each probe has records of its own"
     )
     if cell.verdict == "INVALID":  # a machine that is too busy: that, and nothing else, is the reason
-        assert all(probe.reasons for probe in cell.probes[-3:])
-        assert cell.reasons[0].startswith(f"at {cell.probes[-1].profile.options['rate_rps']:g} requests/s ")
+        void = [probe.profile.options["rate_rps"] for probe in cell.probes if probe.kept is None]
+        assert any(cell.reasons[0].startswith(f"at {rate:g} requests/s ") for rate in void)
         return
     assert cell.capacity_rps is not None
     assert 10 <= cell.capacity_rps <= 45
