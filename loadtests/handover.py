@@ -76,6 +76,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     unsent: int
     """Requests due in the window that found no free connection before the load ended, a moment after the window."""
     connections: int
+    """Open when the window began: one for each user, less those that had none just then."""
     error_classes: tuple[str, ...]
     """Outcome code 1 is the first of these; 0 is success."""
     error_texts: dict[str, str]
@@ -91,6 +92,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Those that the process could run on; None where the system has no affinity."""
     warmed_up: bool = True
     """Whether the figures were steady when the warm-up ended."""
+    opened_in_window: int | None = None
+    """Connections that were opened in it; None where the client does not tell."""
 
 
 class Columns(Struct, frozen=True, kw_only=True):

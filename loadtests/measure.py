@@ -92,6 +92,7 @@ def measure(raw: Records, facts: Facts, raw_file: str) -> Measurement:
         offered_rps=(len(mine) + facts.unsent) / window_s if facts.open_loop else None,
         throughput_rps=int(in_window.sum()) / window_s,
         connections=facts.connections,
+        opened_in_window=facts.opened_in_window,
         latency_hdr=histogram(good.done_ns - good.due_ns),
         service_hdr=histogram(good.done_ns - good.sent_ns),
         intervals=tuple(_intervals(mine, facts.window_start_ns, window_s)),

@@ -42,5 +42,6 @@ def merge(parts: Sequence[tuple[Records, Facts]]) -> tuple[Records, Facts]:
         waited=None if any(f.waited is None for f in facts) else sum(f.waited or 0.0 for f in facts),
         cores=None if any(f.cores is None for f in facts) else tuple(sorted({core for f in facts for core in f.cores or ()})),
         warmed_up=all(f.warmed_up for f in facts),
+        opened_in_window=None if any(f.opened_in_window is None for f in facts) else sum(f.opened_in_window or 0 for f in facts),
     )
     return join([raw.recoded([0, *(classes.index(kind) + 1 for kind in f.error_classes)]) for raw, f in parts]), merged

@@ -233,6 +233,7 @@ def conditions(groups: list[Group]) -> Table:
         "'p99 from send' counts from when the request left; the p99 above counts from when it was due. "
         "The live check compared the server's answers with the source model's (of a quantised artifact: with its own), before the load. "
         "'At most' is a distribution-free bound at 95% that supposes independent replies. "
+        "Connections are those that were open when the window began. "
         "Of several rounds: windows and replies together, the longest cut, the busiest client.",
         empty="Nothing was measured.",
         notes=tuple(notes.texts),
@@ -247,6 +248,17 @@ def _around(m: Pooled | None) -> list[Value]:
     return [number(late_text, late), *(number(wording.NOTHING if each is None else wording.share(each), each) for each in shares)]
 
 
+def _connections(row: Row, m: Pooled | None, notes: Notes) -> Value:
+    """Those that were open when the window began; how many were opened in it, in a note."""
+    if m is None:
+        return number(wording.NOTHING, None)
+    if not m.opened_in_window:
+        return number(wording.count(m.connections), m.connections)
+    many = f"{wording.count(m.opened_in_window)} connection{'s were' if m.opened_in_window > 1 else ' was'}"
+    reference = notes.refer(f"{row.label}: {many} opened again in the window: connecting is in the latency.")
+    return number(f"{wording.count(m.connections)} {reference}", m.connections, "weak")
+
+
 def _conditions(group: Group, row: Row, notes: Notes) -> Line:
     m, target = row.pooled, row.cell.target
     return line(
@@ -255,7 +267,7 @@ def _conditions(group: Group, row: Row, notes: Notes) -> Line:
         number(wording.seconds(m.window_s if m else None), m.window_s if m else None),
         number(wording.seconds(m.cut_s[0] if m else None), m.cut_s[0] if m else None),
         number(wording.seconds(m.cut_s[1] if m else None), m.cut_s[1] if m else None),
-        number(wording.count(m.connections) if m else wording.NOTHING, m.connections if m else None),
+        _connections(row, m, notes),
         number(wording.share(m.client_cpu) if m else wording.NOTHING, m.client_cpu if m else None),
         *_around(m),
         _percentile(row.p999),

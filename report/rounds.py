@@ -82,7 +82,7 @@ class Around:
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """What the rounds of a row say together. Sums, but the largest of each cut and of the client's CPU."""
+    """What the rounds of a row say together. Sums, but the largest of each cut, of the connections and of the client's CPU."""
 
     window_s: float
     cut_s: tuple[float, float]
@@ -94,6 +94,8 @@ class Pooled:
     offered_rps: float | None
     throughput_rps: float
     connections: int
+    opened_in_window: int
+    """Connections."""
     client_cpu: float
     around: Around
     latency: Distribution
@@ -161,6 +163,7 @@ def pool(rounds: Sequence[Round]) -> Pooled | None:
         offered_rps=sum(offered) / window_s if len(offered) == len(all_of) and window_s else None,
         throughput_rps=sum(m.throughput_rps * m.window_s for m in all_of) / window_s if window_s else 0.0,
         connections=max(m.connections for m in all_of),
+        opened_in_window=sum(m.opened_in_window or 0 for m in all_of),
         client_cpu=max(m.client_cpu for m in all_of),
         around=_around(all_of),
         latency=merge(r.latency for r in rounds),

@@ -112,6 +112,7 @@ class Measurement(Struct, frozen=True, kw_only=True):
     throughput_rps: float
     """Successful replies per second."""
     connections: int
+    """Open when the window began."""
     latency_hdr: str
     service_hdr: str
     intervals: tuple[Interval, ...]
@@ -124,6 +125,8 @@ class Measurement(Struct, frozen=True, kw_only=True):
     """How many replies were compared with the source model's: the error class WRONG_ANSWER counts among these only."""
     warmed_up: bool | None = None
     """Whether the figures were steady when the warm-up ended; False: it had reached its limit."""
+    opened_in_window: int | None = None
+    """Connections that were opened in the window, where the server had closed others: connecting is in the latency. None: not counted."""
     surroundings: Surroundings | None = None
     server: ServerSide | None = None
     server_silent: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Protocol
 
 from serveoff.launch import Endpoint
@@ -31,6 +32,16 @@ class Client(Protocol):
     """By the clock, when the last call's request went out, or when it began to connect for it."""
     received_ns: int
     """When the last of that call's reply was there; of no meaning where there was no good reply."""
+
+    @property
+    def opened_ns(self) -> array[int] | None:
+        """When each of its connections stood, by the clock; None where it does not tell."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether it holds a connection, which the next call will use."""
+        ...
 
     def call(self, payload: int) -> bytes:
         """Send this payload and wait for the whole reply. Raises CallError; the next call connects again where that is needed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY
 
 import gevent.socket
@@ -92,6 +93,11 @@ class SocketClient:
         self._deadline_ns = 0
         self._expired = False
         self.sent_ns = self.received_ns = 0
+        self.opened_ns = array("q")
+
+    @property
+    def connected(self) -> bool:
+        return self._line is not None
 
     def call(self, payload: int) -> bytes:
         self._expired = False
@@ -129,6 +135,7 @@ class SocketClient:
         sock = gevent.socket.create_connection(self._address, timeout=self._timeout_s)
         sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self._line = Line(sock)
+        self.opened_ns.append(clock.now_ns())
         return self._line
 
     def _ended(self, *, begun: bool) -> OSError | BrokenReplyError:

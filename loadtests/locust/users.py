@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -55,8 +56,10 @@ class Session:
         self.start_ns = 0
         self.window_start_ns = self.window_end_ns = self.stop_ns = _FOREVER_NS
         self.joined = 0
+        self.connections = 0
         self._plan, self._share, self._shares, self._agree = job.plan, job.share, job.shares, agree or clock.now_ns
         self._clients: list[Client] = []
+        self._opened_ns: list[array[int] | None] = []
         self._users = count(job.share, job.shares)
         self._numbers = count(job.share, job.shares)
         self._alarms: list[Alarm] = []
@@ -77,6 +80,7 @@ class Session:
         """A user's number and its connection. Connecting and the first request come before the clock starts: they are slow."""
         number, client = next(self._users), client_for(self.endpoint, self.payloads, self.timeout_s, self._plan.client)
         self._clients.append(client)
+        self._opened_ns.append(client.opened_ns)
         self._active += 1
         with suppress(CallError):  # when it lasts, the requests that count will say so
             client.call(number % len(self.payloads.bodies))
@@ -89,6 +93,13 @@ class Session:
         self._active -= 1
         if self._active == 0:
             self.finished.set()
+
+    def opened_in_window(self) -> int | None:
+        """How many connections were opened then, by users who had lost theirs; None where the client does not tell."""
+        moments = [each for each in self._opened_ns if each is not None]
+        if len(moments) < len(self._opened_ns):
+            return None
+        return sum(self.window_start_ns <= moment < self.window_end_ns for each in moments for moment in each)
 
     def close(self) -> None:
         self._watchdog.kill(block=False)
@@ -174,6 +185,7 @@ class Session:
         self.window_end_ns = start_ns + int(self.load.duration_s * 1e9)
         self.stop_ns = self.window_end_ns + TAIL_NS
         self._follow(plan.seed, start_ns)  # every target gets the same arrivals in its window, however long it took to warm up
+        self.connections = sum(client.connected for client in self._clients)
         self.meter = Meter(start_ns, self.window_end_ns)
         self.meter.finish()
         gc.enable()

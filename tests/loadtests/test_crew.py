@@ -85,6 +85,16 @@ def test_the_worst_process_speaks_for_all() -> None:
     assert (merged.cpu, merged.hub_lag_p99_us, merged.warmed_up, merged.connections) == (0.9, 900.0, False, 8)
 
 
+def test_connections_opened_in_the_window_are_those_of_all_processes_or_unknown() -> None:
+    empty = measure.records(Recorder().columns())
+
+    def merged(*opened: int | None) -> int | None:
+        return merge([(empty, facts(opened_in_window=many)) for many in opened])[1].opened_in_window
+
+    assert merged(3, 0, 4) == 7
+    assert merged(3, None) is None
+
+
 @given(st.integers(1, 5), st.integers(5, 40))
 def test_shares_are_the_whole(shares: int, connections: int) -> None:
     assert sum(share_of(connections, share, shares) for share in range(shares)) == connections

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import socket
 import time
 from itertools import count
 from pathlib import Path
@@ -29,6 +30,7 @@ def test_a_closed_loop_over_http(http_stand_in: HttpStandIn, run_load: Load) -> 
     loaded = run_load(http_stand_in.port, CLOSED)
     raw, facts = loaded.records, loaded.facts
     assert http_stand_in.connections == 3 == facts.connections, "one connection per user"
+    assert facts.opened_in_window == 0
     assert len(raw) + 3 == len(http_stand_in.bodies), "every request is recorded; those that only opened the connections are not"
     assert set(http_stand_in.bodies[3 : 3 + len(raw)]) <= {b'{"instances": [[%d.0]]}' % number for number in range(64)}
     assert len(set(http_stand_in.bodies)) >= min(64, len(raw))
@@ -42,6 +44,23 @@ def test_a_closed_loop_over_http(http_stand_in: HttpStandIn, run_load: Load) -> 
         mine = raw.where(raw.user == user)
         assert (mine.sent_ns[1:] >= mine.done_ns[:-1]).all(), "a user has one request in flight"
     assert 0 < facts.cpu < 2
+
+
+def test_connections_that_are_opened_again_in_the_window_are_counted(http_stand_in: HttpStandIn, run_load: Load) -> None:
+    loaded = run_load(http_stand_in.port, CLOSED, path="/last")  # the server closes after each reply
+    raw, facts = loaded.records, loaded.facts
+    in_window = int(((raw.sent_ns >= facts.window_start_ns) & (raw.sent_ns < facts.window_end_ns)).sum())
+    assert in_window > 30
+    assert facts.opened_in_window == pytest.approx(in_window, abs=3), "each user may be connecting at one edge, or at both"
+    assert facts.connections <= 3
+    assert measure.measure(raw, facts, "records.npz").opened_in_window == facts.opened_in_window
+
+
+def test_users_that_nobody_took_are_no_connections(run_load: Load) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    facts = run_load(port, CLOSED).facts
+    assert (facts.connections, facts.opened_in_window, facts.error_classes) == (0, 0, ("refused",))
 
 
 def test_locusts_own_csv_agrees_with_the_records(http_stand_in: HttpStandIn, run_load: Load) -> None:
@@ -134,6 +153,7 @@ def test_fast_http_user_sends_the_same_for_comparison(http_stand_in: HttpStandIn
     assert set(http_stand_in.bodies) <= {b'{"instances": [[%d.0]]}' % number for number in range(64)}
     if path == "/ok":
         assert http_stand_in.connections == 3
+    assert loaded.facts.opened_in_window is None, "its pool does not tell"
 
 
 @pytest.mark.parametrize("profile", [CLOSED, CONSTANT], ids=lambda p: p.name)
@@ -141,7 +161,8 @@ def test_grpc_has_one_connection_per_user_and_carries_bytes(grpc_stand_in: GrpcS
     loaded = run_load(grpc_stand_in.port, profile, path="/x/Echo", grpc=True)
     assert not loaded.records.outcome.any()
     assert len(loaded.records) > 10
-    assert len(grpc_stand_in.peers) == loaded.facts.connections
+    assert len(grpc_stand_in.peers) == loaded.facts.connections == (3 if profile is CLOSED else 4)
+    assert loaded.facts.opened_in_window == 0
     answers = handover.unpack(loaded.directory / handover.ANSWERS, handover.Answers).answers
     assert len(answers) == min(32, len(loaded.records))
     for answer in answers:

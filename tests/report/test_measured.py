@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from report.headline import claims
-from report.measured import measured
+from report.measured import conditions, measured
 from report.rows import groups
 from serveoff.results import WRONG_ANSWER
 
@@ -71,3 +71,23 @@ def test_a_quantised_artifact_shows_the_agreement_it_was_judged_by(make: Any) ->
     assert shown(None) == "pass 1.2e-6"
     assert shown(decided) == "pass top-1 98.0%"
     assert shown(msgspec.structs.replace(decided, form_only=None)) == "pass 1.2e-6", "an older file does not tell what counted"
+
+
+def condition(make: Any, title: str, *rounds: dict[str, Any]) -> tuple[str, str]:
+    """What stands in this column of the one row, and the notes, where its rounds were changed so."""
+    artifact, seen = make.manifest("pytorch", "onnx"), make.measurement(make.lognormal(500, 1600, 1), 200.0)
+    cells = [
+        make.cell("triton", artifact, "tfs_grpc", make.CONSTANT, msgspec.structs.replace(seen, **change), number=number)
+        for number, change in enumerate(rounds, start=1)
+    ]
+    table = conditions(groups(make.run(cells, rounds=len(rounds))))
+    return table.lines[0].values[[c.title for c in table.columns].index(title)].text, " ".join(table.notes)
+
+
+def test_connections_that_were_opened_again_stand_in_a_note(make: Any) -> None:
+    assert condition(make, "connections", {"opened_in_window": 0}) == ("8", "")
+    assert condition(make, "connections", {}) == ("8", ""), "a file of an earlier version"
+    text, notes = condition(make, "connections", {"opened_in_window": 1200}, {"opened_in_window": 34, "connections": 6})
+    assert text == "8 [1]"
+    assert "onnx on triton over tfs_grpc: 1,234 connections were opened again in the window: connecting is in the latency." in notes
+    assert "1 connection was opened again" in condition(make, "connections", {"opened_in_window": 1})[1]
