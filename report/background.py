@@ -92,7 +92,7 @@ def load(result: RunResult) -> Table:
     plan = result.plan
     facts = [
         ("profiles", "; ".join(wording.profile(choice) for choice in plan.profiles) or "none"),
-        ("warm-up, not counted", wording.seconds(plan.warmup_s)),
+        ("warm-up, not counted", wording.warm_up(plan)),
         ("time-out of a request", wording.seconds(plan.timeout_s)),
         ("seed", str(plan.seed)),
         ("cores", wording.clean(result.cpu_sets) or "not divided"),

@@ -248,6 +248,15 @@ def _around(m: Pooled | None) -> list[Value]:
     return [number(late_text, late), *(number(wording.NOTHING if each is None else wording.share(each), each) for each in shares)]
 
 
+def _start(row: Row, m: Pooled | None, notes: Notes) -> Value:
+    """The cut at the start. A warm-up that did not become steady voids nothing: the window is judged by itself."""
+    if m is None or not m.unsteady_warmup_s:
+        return number(wording.seconds(m.cut_s[0] if m else None), m.cut_s[0] if m else None)
+    which = f" in {len(m.unsteady_warmup_s)} of {len(row.rounds)} rounds" if len(row.rounds) > 1 else ""
+    ended = f"the warm-up ended after {wording.seconds(max(m.unsteady_warmup_s))} without being steady{which}"
+    return number(f"{wording.seconds(m.cut_s[0])} {notes.refer(f'{row.label}: {ended}.')}", m.cut_s[0], "weak")
+
+
 def _connections(row: Row, m: Pooled | None, notes: Notes) -> Value:
     """Those that were open when the window began; how many were opened in it, in a note."""
     if m is None:
@@ -265,7 +274,7 @@ def _conditions(group: Group, row: Row, notes: Notes) -> Line:
         row.label,
         f"{group.profile}, {group.encoding}",
         number(wording.seconds(m.window_s if m else None), m.window_s if m else None),
-        number(wording.seconds(m.cut_s[0] if m else None), m.cut_s[0] if m else None),
+        _start(row, m, notes),
         number(wording.seconds(m.cut_s[1] if m else None), m.cut_s[1] if m else None),
         _connections(row, m, notes),
         number(wording.share(m.client_cpu) if m else wording.NOTHING, m.client_cpu if m else None),

@@ -112,7 +112,7 @@ def _plans(old: RunResult, new: RunResult) -> list[str]:
     a, b = old.plan, new.plan
     facts = (
         ("profiles", *("; ".join(sorted(wording.profile(p) for p in plan.profiles)) for plan in (a, b))),
-        ("warm-up", wording.seconds(a.warmup_s), wording.seconds(b.warmup_s)),
+        ("warm-up", wording.warm_up(a), wording.warm_up(b)),
         ("time-out", wording.seconds(a.timeout_s), wording.seconds(b.timeout_s)),
         ("load processes", str(a.load_processes), str(b.load_processes)),
     )

@@ -86,6 +86,8 @@ class Pooled:
 
     window_s: float
     cut_s: tuple[float, float]
+    unsteady_warmup_s: tuple[float, ...]
+    """Of the rounds whose warm-up ended without being steady: how long it took."""
     errors: dict[str, int]
     error_texts: dict[str, str]
     sampled: int
@@ -156,6 +158,7 @@ def pool(rounds: Sequence[Round]) -> Pooled | None:
     return Pooled(
         window_s=window_s,
         cut_s=(max(m.cut_s[0] for m in all_of), max(m.cut_s[1] for m in all_of)),
+        unsteady_warmup_s=tuple(m.cut_s[0] for m in all_of if m.warmed_up is False),
         errors=errors,
         error_texts=texts,
         sampled=sum(m.sampled for m in all_of),

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 from serveoff.contract import Tolerance
-from serveoff.results import ProfileChoice
+from serveoff.results import LoadPlan, ProfileChoice
 
 NOTHING = "-"
 """Shown where there is no value."""
@@ -50,6 +50,12 @@ def seconds(duration_s: float | None) -> str:
     if duration_s is None:
         return NOTHING
     return f"{duration_s:.2f} s" if duration_s < 10 else f"{duration_s:.1f} s"
+
+
+def warm_up(plan: LoadPlan) -> str:
+    """It ends when the figures are steady: hence two bounds."""
+    least, most = seconds(plan.warmup_s), seconds(max(plan.warmup_s, plan.warmup_limit_s))
+    return least if least == most else f"{least} to {most}"
 
 
 def plain(number: float) -> str:

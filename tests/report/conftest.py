@@ -160,7 +160,7 @@ def run(cells: Iterable[Cell], skips: tuple[Skip, ...] = (), run_id: str = "2026
         serveoff_version="0.1.0",
         created_at="2026-08-20T10:05:00+00:00",
         seconds=131.5,
-        plan=LoadPlan(profiles=(CLOSED, CONSTANT), warmup_s=2.0, timeout_s=10.0, seed=1, rounds=rounds),
+        plan=LoadPlan(profiles=(CLOSED, CONSTANT), warmup_s=0.5, timeout_s=10.0, seed=1, rounds=rounds),
         host=HOST,
         cells=tuple(cells),
         skips=skips,

@@ -84,7 +84,7 @@ def test_what_was_to_be_judged_and_could_not_be_never_passes_in_silence(make: An
         ({"host": {"cpu_model": "Other CPU"}}, "processor Recorded CPU @ 2.50GHz against Other CPU"),
         ({"host": {"logical_cores": 4}}, "2 against 4 cores"),
         ({"host": {"memory_bytes": 2 * 2**30}}, "memory 8.0 GiB against 2.0 GiB"),
-        ({"plan": {"warmup_s": 9.0}}, "warm-up 2.00 s against 9.00 s"),
+        ({"plan": {"warmup_s": 9.0}}, "warm-up 0.50 s to 1.50 s against 9.00 s"),
         ({"plan": {"load_processes": 2}}, "load processes 1 against 2"),
         ({"cell": {"payload_bytes": 999}}, "payload 301 B against 999 B"),
         ({"target": {"threads": 2}}, "1 against 2 threads"),

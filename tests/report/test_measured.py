@@ -91,3 +91,13 @@ def test_connections_that_were_opened_again_stand_in_a_note(make: Any) -> None:
     assert text == "8 [1]"
     assert "onnx on triton over tfs_grpc: 1,234 connections were opened again in the window: connecting is in the latency." in notes
     assert "1 connection was opened again" in condition(make, "connections", {"opened_in_window": 1})[1]
+
+
+def test_a_warm_up_that_did_not_become_steady_stands_in_a_note(make: Any) -> None:
+    assert condition(make, "cut: start", {"warmed_up": True}) == ("2.00 s", "")
+    assert condition(make, "cut: start", {}) == ("2.00 s", ""), "a file of an earlier version"
+    text, notes = condition(make, "cut: start", {"warmed_up": False})
+    assert text == "2.00 s [1]"
+    assert "onnx on triton over tfs_grpc: the warm-up ended after 2.00 s without being steady." in notes
+    some = ({"warmed_up": False, "cut_s": (1.5, 0.5)}, {"warmed_up": True}, {"warmed_up": False, "cut_s": (1.6, 0.5)})
+    assert "ended after 1.60 s without being steady in 2 of 3 rounds." in condition(make, "cut: start", *some)[1]

@@ -110,6 +110,7 @@ def test_training_twins_exports_load_and_machine_are_told(report: tuple[str, Pag
     assert row_of(markdown, "## Twins", "digits_cnn")[:3] == ["digits_cnn", "pytorch", "pass 9.5e-7"]
     assert row_of(markdown, "## Exports", "onnx")[4:8] == ["3.25 s", "0.5 GiB", "560 kB", "pass 1.2e-6"]
     assert row_of(markdown, "## Load", "profiles")[1] == "closed, 8 users, 8 s; constant, 200/s, 32 connections, 8 s"
+    assert row_of(markdown, "## Load", "warm-up, not counted")[1] == "0.50 s to 1.50 s"
     assert row_of(markdown, "## Machine", "torch")[1] == "2.13.0"
     assert row_of(markdown, "## How each row was measured", "savedmodel on embedded over tfs_grpc", "constant, 200/s, binary")[-2:] == [
         "process",

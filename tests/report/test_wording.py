@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from report import wording
-from serveoff.results import ProfileChoice
+from serveoff.results import LoadPlan, ProfileChoice
 
 
 @pytest.mark.parametrize(("us", "text"), [(None, "-"), (0, "0.000"), (412, "0.412"), (1_704, "1.704"), (12_345_678, "12,345.678")])
@@ -16,6 +16,12 @@ def test_milliseconds_keep_microseconds(us: int | None, text: str) -> None:
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1234, "1.23 kB"), (999_600, "1 MB"), (4_815_814, "4.82 MB")])
 def test_sizes(size: int, text: str) -> None:
     assert wording.size(size) == text
+
+
+@pytest.mark.parametrize(("least_s", "most_s", "text"), [(1.0, 1.5, "1.00 s to 1.50 s"), (2.0, 2.0, "2.00 s"), (2.0, 1.5, "2.00 s")])
+def test_the_warm_up_has_two_bounds(least_s: float, most_s: float, text: str) -> None:
+    plan = LoadPlan(profiles=(), warmup_s=least_s, warmup_limit_s=most_s, timeout_s=1, seed=1)
+    assert wording.warm_up(plan) == text
 
 
 @pytest.mark.parametrize(("rate", "text"), [(None, "-"), (0.0, "0.0"), (98.74, "98.7"), (99.96, "100"), (12345.4, "12,345")])
