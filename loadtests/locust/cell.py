@@ -61,7 +61,7 @@ def _conclude(environment: Environment, session: Session, job: CellJob, director
     _say(State.DONE)
     if job.share == 0:
         server_side.save(job.target, directory / server_side.AFTER)
-    live_stats.write_csv(environment, directory, handover.CSV)
+    live_stats.write_csv(environment, directory, handover.CSV, session.load.duration_s)
     handover.write_left(directory, left)
     assert environment.runner is not None
     environment.runner.quit()

@@ -26,6 +26,7 @@ from serveoff.results import CellJob
 
 from .. import handover, server_side
 from ..distributed import address, hello, named, versions
+from ..profiles import resolve
 from . import live_stats
 from .parcels import Parcels
 
@@ -133,5 +134,5 @@ def main() -> None:
         workers = Master(runner, job, job_file.parent, float(sys.argv[1])).conduct()
     finally:
         runner.quit()  # frees the workers for the next cell; their last figures come meanwhile
-    live_stats.write_csv(environment, job_file.parent, handover.CSV)
+    live_stats.write_csv(environment, job_file.parent, handover.CSV, resolve(job.profile).duration_s)
     storage.write(job_file.parent / handover.WORKERS, workers)

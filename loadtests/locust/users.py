@@ -21,7 +21,7 @@ from serveoff.results import CellJob, ErrorClass
 from .. import meanings
 from ..handover import Payloads
 from ..profiles import Load
-from . import clock
+from . import clock, live_stats
 from .calls import CallError, Client, client_for
 from .meter import Meter
 from .pacing import Alarm, Schedule
@@ -55,6 +55,7 @@ class Session:
         self.warmed_up = False
         self.start_ns = 0
         self.window_start_ns = self.window_end_ns = self.stop_ns = _FOREVER_NS
+        self._aside = live_stats.aside()
         self.joined = 0
         self.connections = 0
         self._plan, self._share, self._shares, self._agree = job.plan, job.share, job.shares, agree or clock.now_ns
@@ -72,7 +73,9 @@ class Session:
         """Start the clock: warm-up, window, tail; or a load without an end, which is not measured."""
         self.start_ns = clock.now_ns()
         self._follow(f"warm-up {self._plan.seed}", self.start_ns)
-        if not endless:
+        if endless:
+            self.window_start_ns = 0  # Locust counts all of it
+        else:
             gevent.spawn(self._conduct)
         self._begun.set()
 
@@ -148,7 +151,8 @@ class Session:
             self.sample.offer(payload, reply)
         due_ns = sent_ns if due_ns is None else due_ns
         self.recorder.add(due_ns, sent_ns, done_ns, outcome, user, len(reply))
-        environment.events.request.fire(  # type: ignore[no-untyped-call]
+        counts = self.window_start_ns <= due_ns < self.window_end_ns
+        (environment.events.request if counts else self._aside).fire(  # type: ignore[no-untyped-call]
             request_type=self.payloads.transport,
             name=self.name,
             response_time=(done_ns - due_ns) / 1e6,
@@ -180,10 +184,10 @@ class Session:
         plan, open_loop = self._plan, self.load.arrivals is not None
         self.warmed_up = warm_up(self.recorder, plan.warmup_s, plan.warmup_limit_s, open_loop=open_loop)
         start_ns = self._agree()
-        clock.sleep((start_ns - clock.now_ns()) / 1e9)
-        self.window_start_ns = start_ns
+        self.window_start_ns = start_ns  # before it comes: no request of it may have ended by then
         self.window_end_ns = start_ns + int(self.load.duration_s * 1e9)
         self.stop_ns = self.window_end_ns + TAIL_NS
+        clock.sleep((start_ns - clock.now_ns()) / 1e9)
         self._follow(plan.seed, start_ns)  # every target gets the same arrivals in its window, however long it took to warm up
         self.connections = sum(client.connected for client in self._clients)
         self.meter = Meter(start_ns, self.window_end_ns)

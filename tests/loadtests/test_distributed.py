@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import subprocess
@@ -111,7 +112,8 @@ def test_two_workers_are_one_load(
         for user in range(5):
             assert int((in_window & (raw["user"] == user)).sum()) > 5, "on one clock now, the windows lie on one another"
     assert m.sampled == 64, "32 of each"
-    assert (folder / "locust_stats.csv").exists()
+    with (folder / "locust_stats.csv").open() as file:
+        assert [int(row["Request Count"]) for row in csv.DictReader(file)] == [m.requests] * 2, "the master's, of both workers' windows"
     assert all(one.poll() is None for one in workers), "ready for the next cell"
 
 

@@ -63,13 +63,24 @@ def test_users_that_nobody_took_are_no_connections(run_load: Load) -> None:
     assert (facts.connections, facts.opened_in_window, facts.error_classes) == (0, 0, ("refused",))
 
 
-def test_locusts_own_csv_agrees_with_the_records(http_stand_in: HttpStandIn, run_load: Load) -> None:
-    loaded = run_load(http_stand_in.port, CLOSED)
+@pytest.mark.parametrize(("profile", "path"), [(CLOSED, "/ok"), (CONSTANT, "/ok"), (CLOSED, "/500")], ids=["closed", "open", "errors"])
+def test_locusts_own_csv_counts_the_window_as_we_do(http_stand_in: HttpStandIn, run_load: Load, profile: ProfileChoice, path: str) -> None:
+    loaded = run_load(http_stand_in.port, profile, path=path)
+    seen = measure.measure(loaded.records, loaded.facts, "records.npz")
+    assert len(loaded.records) > seen.requests, "there was a warm-up, or a tail"
     with (loaded.directory / "locust_stats.csv").open() as file:
-        row = next(iter(csv.DictReader(file)))
-    assert int(row["Request Count"]) == len(loaded.records)
-    median_ms = float(np.percentile(loaded.records.done_ns - loaded.records.due_ns, 50, method="inverted_cdf")) / 1e6
-    assert float(row["50%"]) == pytest.approx(median_ms, rel=0.02), "whole milliseconds would not do"
+        row, total = csv.DictReader(file)
+    for one in (row, total):
+        assert int(one["Request Count"]) == seen.requests
+        assert int(one["Failure Count"]) == sum(seen.errors.values())
+        assert float(one["Requests/s"]) == pytest.approx(seen.requests / seen.window_s)
+    mine = loaded.records.where(
+        (loaded.records.due_ns >= loaded.facts.window_start_ns) & (loaded.records.due_ns < loaded.facts.window_end_ns)
+    )
+    low_ms, high_ms = np.percentile(mine.done_ns - mine.due_ns, [45, 55]) / 1e6
+    assert 0.98 * low_ms <= float(row["50%"]) <= 1.02 * high_ms, "whole milliseconds would not do"
+    failed = sum(seen.errors.values())
+    assert f"{seen.requests:7d} {f'{failed}({100 * failed / seen.requests:.2f}%)':>12s} |" in loaded.log, "the console counts the same"
 
 
 _COLLECTIONS = """
