@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import gevent
 import pytest
 from hpack import Decoder, Encoder
 
@@ -20,6 +17,7 @@ from loadtests.locust.http2 import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, H
 from serveoff.launch import Endpoint
 
 from .grpc_stand_in import HANG_UP, HEAD, HELLO, OK, SLOWLY, Http2StandIn, Script, answer, block, message
+from .watchdog import watched
 
 if TYPE_CHECKING:
     from .conftest import GrpcStandIn
@@ -57,22 +55,6 @@ def serve() -> Iterator[Serve]:
     yield start
     for server in made:
         server.close()
-
-
-@contextmanager
-def watched(subject: GrpcClient) -> Iterator[None]:
-    """Its calls expire, as those of a session do."""
-
-    def watch() -> None:
-        while True:
-            gevent.sleep(0.02)
-            subject.expire(time.monotonic_ns())
-
-    watchdog = gevent.spawn(watch)
-    try:
-        yield
-    finally:
-        watchdog.kill()
 
 
 def goaway(last: int, code: int) -> bytes:

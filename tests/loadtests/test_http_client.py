@@ -5,10 +5,8 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import gevent
 import pytest
 
 from loadtests.handover import Payloads
@@ -17,6 +15,8 @@ from loadtests.locust.calls import CallError
 from loadtests.locust.http_client import HttpClient
 from loadtests.locust.sockets import Line
 from serveoff.launch import Endpoint
+
+from .watchdog import watched
 
 if TYPE_CHECKING:
     from .http_stand_in import HttpStandIn
@@ -142,22 +142,6 @@ def test_nobody_listens(client: Connect) -> None:
     with pytest.raises(CallError, match="refused") as caught:
         client(port, "/ok").call(0)
     assert caught.value.kind == "connection"
-
-
-@contextmanager
-def watched(subject: HttpClient) -> Iterator[None]:
-    """Its calls expire, as those of a session do."""
-
-    def watch() -> None:
-        while True:
-            gevent.sleep(0.02)
-            subject.expire(time.monotonic_ns())
-
-    watchdog = gevent.spawn(watch)
-    try:
-        yield
-    finally:
-        watchdog.kill()
 
 
 @pytest.mark.parametrize("path", ["/stall", "/stall_half"])

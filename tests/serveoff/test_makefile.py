@@ -67,8 +67,7 @@ def test_clean_deletes_its_own_venv_and_the_workspace_in_use(checkout: Path, var
 
 def test_the_slow_suite_makes_mlservers_environment_first(checkout: Path) -> None:
     shutil.copy(CODE_ROOT / "constraints-mlserver.txt", checkout)
-    command = ["make", "--no-print-directory", "--dry-run", "test-slow"]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
+    done = run(checkout, "--no-print-directory", "--dry-run", "test-slow")
     install, _, both = done.stdout.strip().splitlines()[-3:]
     beside, _, alone = both.partition(";")
     assert install.endswith("--constraint constraints-mlserver.txt mlserver onnxruntime")
