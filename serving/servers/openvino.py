@@ -12,11 +12,11 @@ import platform
 import shutil
 from pathlib import Path
 
-from serveoff import storage
+from serveoff import storage, tflite_names
 from serveoff.launch import Endpoint, LauncherKind, LaunchSpec, MetricsPage, Mount, Readiness
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
-from .. import readable, tflite_names
+from .. import readable
 
 IMAGE = "openvino/model_server:2025.4"
 IMAGE_VARIABLE = "SERVEOFF_OPENVINO_IMAGE"

@@ -11,12 +11,11 @@ import platform
 import shutil
 from pathlib import Path
 
-from serveoff import storage
+from serveoff import storage, tflite_names
 from serveoff.errors import InputError, MissingToolError
 from serveoff.launch import Endpoint, LauncherKind, LaunchSpec
 from serveoff.plugins import Artifact, Metrics, Server, Times
 
-from .. import tflite_names
 from . import _model_server
 
 PROGRAM = "tensorflow_model_server"
@@ -78,15 +77,17 @@ def _program() -> str | None:
 
 
 def _named_models(artifact: Artifact, work: Path) -> Path:
-    """A copy of the version folder whose model carries its names where TF Serving reads them."""
+    """The folder of a model that carries its names where TF Serving reads them: ours do, a file that was given gets a copy that does."""
+    content = (artifact.version_dir / artifact.manifest.serve_file).read_bytes()
+    try:
+        named = tflite_names.with_names(content)
+    except ValueError as error:
+        raise InputError(f"TF Serving cannot serve {artifact.manifest.id}: {error}") from error
+    if named is content:
+        return artifact.serve_dir
     models = work / "models"
     version = models / str(artifact.manifest.version)
     shutil.copytree(artifact.version_dir, version, dirs_exist_ok=True)
-    source = artifact.version_dir / artifact.manifest.serve_file
-    try:
-        named = tflite_names.with_names(source.read_bytes())
-    except ValueError as error:
-        raise InputError(f"TF Serving cannot serve {artifact.manifest.id}: {error}") from error
     storage.write_bytes(version / artifact.manifest.serve_file, named)
     return models
 

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 
 from serveoff.contract import SIGNATURE
 from serveoff.registry import RUNTIMES
+from serveoff.tflite_names import with_names
 from serveoff.wire import tfs_pb2
-from serving.tflite_names import with_names
 
 from .conftest import Child
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serveoff import host, livecheck
+from serveoff import host, livecheck, tflite_names
 from serveoff.errors import InputError, MissingToolError
 from serveoff.launch import LaunchSpec, Mount, Readiness
 from serveoff.plugins import Artifact
@@ -137,6 +137,15 @@ def test_tfserving_gets_tflite_with_its_names(make_doubling: MakeDoubling, tmp_p
     assert b"signature_defs_metadata" in named
     assert b"signature_defs_metadata" not in (artifact.version_dir / "model.tflite").read_bytes()
     assert (tmp_path / "models" / "1" / "assets.extra" / "tf_serving_warmup_requests").read_bytes() == b"a record"
+
+
+def test_tfserving_gets_what_has_its_names_as_it_lies(make_doubling: MakeDoubling, tmp_path: Path) -> None:
+    artifact = make_doubling("tflite")
+    path = artifact.version_dir / "model.tflite"
+    path.write_bytes(tflite_names.with_names(path.read_bytes()))
+    spec = SERVERS.load("tfserving").launch_spec(artifact, "image", tmp_path / "work", threads=1)
+    assert spec.mounts["models"].host_path == str(artifact.serve_dir)
+    assert not (tmp_path / "work").exists(), "nothing is copied"
 
 
 def test_tfserving_gets_the_same_bytes_of_the_same_artifact(make_doubling: MakeDoubling, tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import flexbuffers
 
+from serveoff import tflite_names
+from serveoff.tflite_names import METADATA, with_names
 from serveoff.wire import tfs_pb2
-from serving.tflite_names import METADATA, with_names
 
 MakeTflite = Callable[..., bytes]
 
@@ -66,6 +68,36 @@ def test_a_file_that_has_them_or_cannot_have_them_is_left_alone(make_tflite: Mak
     assert with_names(named) == named
     unsigned = make_tflite(signed=False)
     assert with_names(unsigned) == unsigned
+
+
+def test_weights_that_lie_behind_the_flatbuffer_are_put_into_it(make_tflite: MakeTflite) -> None:
+    weights = bytes(range(256)) * 3
+    model = schema.ModelT.InitFromPackedBuf(make_tflite(weights=weights), 0)
+    place = next(buffer for buffer in model.buffers if buffer.data is not None)
+    place.data, place.offset, place.size = None, 1 << 20, len(weights)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    content = bytes(builder.Output()).ljust(1 << 20, b"\0") + weights
+    inside = schema.ModelT.InitFromPackedBuf(with_names(content), 0)
+    assert any(buffer.data is not None and bytes(buffer.data) == weights for buffer in inside.buffers)
+    assert all(buffer.offset == 0 for buffer in inside.buffers)
+
+
+def test_a_file_that_is_too_large_for_one_flatbuffer(make_tflite: MakeTflite, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = make_tflite()
+    monkeypatch.setattr(tflite_names, "_LARGEST_BYTES", len(content) - 1)
+    with pytest.raises(ValueError, match="too large"):
+        with_names(content)
+
+
+def test_names_that_a_converter_has_changed_since_are_written_anew(make_tflite: MakeTflite) -> None:
+    model = schema.ModelT.InitFromPackedBuf(with_names(make_tflite()), 0)
+    model.subgraphs[0].tensors[0].name = b"renamed"
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    content = bytes(builder.Output())
+    assert with_names(content) is content
+    assert definitions(with_names(content, anew=True))["serving_default"].inputs["x"].name == "renamed"
 
 
 def test_a_type_that_tf_serving_does_not_know(make_tflite: MakeTflite) -> None:

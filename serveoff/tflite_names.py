@@ -13,6 +13,7 @@ from serveoff.wire import tfs_pb2
 
 METADATA = "signature_defs_metadata"
 _METHOD = "tensorflow/serving/predict"
+_LARGEST_BYTES = 2_000_000_000
 _ALIGNMENT = 16
 """`force_align` of a buffer's data in TFLite's schema."""
 _DTYPES = {
@@ -29,26 +30,32 @@ _DTYPES = {
 """TFLite's tensor types that TF Serving knows."""
 
 
-def with_names(content: bytes) -> bytes:
+def with_names(content: bytes, *, anew: bool = False) -> bytes:
     """The same model with its signatures as `signature_defs_metadata`; weights, operators and everything else stay as they are.
 
-    `content` comes back unchanged when it has no signature of its own, or has that metadata already. Signatures of subgraphs other than the
-    first are left out: TF Serving runs only that one. Raises ValueError for a tensor type that TF Serving does not know, and for a file
-    whose weights lie behind the FlatBuffer (2 GB and more).
+    `content` comes back unchanged when it has no signature of its own, or has that metadata already, unless it is to be made `anew`: a
+    converter may have given the tensors other names since. Signatures of subgraphs other than the first are left out: TF Serving runs only
+    that one. Weights that a converter has put behind the FlatBuffer are put into it, where tflite-runtime looks, too.
+
+    Raises ValueError for a tensor type that TF Serving does not know, and for a file that is too large for one FlatBuffer (2 GB).
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     signatures = [s for s in model.signatureDefs or [] if s.subgraphIndex == 0]
-    if not signatures or any(entry.name.decode() == METADATA for entry in model.metadata or []):
+    others = [entry for entry in model.metadata or [] if entry.name.decode() != METADATA]
+    if not signatures or (len(others) < len(model.metadata or []) and not anew):
         return content
-    if any(buffer.offset > 1 for buffer in model.buffers):
-        raise ValueError("its weights lie behind the FlatBuffer: too large to be rewritten")
+    if len(content) > _LARGEST_BYTES:
+        raise ValueError("it is too large for its names to be written into it")
     types = {number: name for name, number in vars(schema.TensorType).items() if isinstance(number, int)}
     definitions = {s.signatureKey.decode(): _definition(s, model.subgraphs[0].tensors, types) for s in signatures}
-    model.metadata = [*(model.metadata or []), schema.MetadataT(name=METADATA, buffer=len(model.buffers))]
-    model.buffers = [*map(_aligned, model.buffers), _aligned(schema.BufferT(data=_flex_map(definitions)))]
+    model.metadata = [*others, schema.MetadataT(name=METADATA, buffer=len(model.buffers))]
+    model.buffers = [
+        *(_aligned(_inside(buffer, content)) for buffer in model.buffers),
+        _aligned(schema.BufferT(data=_flex_map(definitions))),
+    ]
     builder = flatbuffers.Builder(len(content) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -98,6 +105,13 @@ def _flex_map(entries: dict[str, bytes]) -> bytes:
             builder.Key(key)
             builder._WriteBlob(value, append_zero=True, type_=flexbuffers.Type.STRING)  # `String` takes text only
     return bytes(builder.Finish())
+
+
+def _inside(buffer: Any, content: bytes) -> Any:
+    """The buffer with its data in it; `offset` and `size` say where in the file it is otherwise."""
+    if buffer.offset > 1:
+        buffer.data, buffer.offset, buffer.size = memoryview(content)[buffer.offset : buffer.offset + buffer.size], 0, 0
+    return buffer
 
 
 def _aligned(buffer: Any) -> Any:
