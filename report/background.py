@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from serveoff.contract import GIVEN, HostFacts, Manifest
+from collections.abc import Sequence
+
+from serveoff.contract import GIVEN, HostFacts, Manifest, Skip
 from serveoff.results import Calibration, RunResult, Witness
 
 from . import weights, wording
@@ -12,18 +14,23 @@ from .table import Column, Line, Notes, Table, Value, columns, line, number
 AS_GIVEN = " 'As given': served as given; nothing to compare with but itself."
 
 
-def skipped(result: RunResult) -> Table:
+def skipped(skips: Sequence[Skip]) -> Table:
     return Table(
         title="Skipped",
         columns=columns(("stage", "what", "why")),
-        lines=tuple(line(wording.clean(s.stage), wording.clean(s.what), wording.clean(s.reason)) for s in result.skips),
+        lines=tuple(line(wording.clean(s.stage), wording.clean(s.what), wording.clean(s.reason)) for s in skips),
         empty="Nothing was skipped.",
     )
 
 
-def exports(result: RunResult) -> Table:
+def manifests(result: RunResult) -> list[Manifest]:
+    """Of what was measured, each once."""
+    found = {cell.manifest.id: cell.manifest for cell in result.cells}
+    return [found[name] for name in sorted(found)]
+
+
+def exports(made: Sequence[Manifest]) -> Table:
     notes = Notes()
-    manifests = {cell.manifest.id: cell.manifest for cell in result.cells}
     return Table(
         title="Exports",
         columns=(
@@ -48,12 +55,12 @@ def exports(result: RunResult) -> Table:
                 wording.criterion(m.parity.tolerance),
                 _metric(m),
             )
-            for _, m in sorted(manifests.items())
+            for m in made
         ),
         intro="Each artifact's answers against its source model's, before anything was served: the largest absolute difference, of a "
         "quantised one the lowest agreement. Each comparison stands under Parity."
-        + (AS_GIVEN if any(m.framework == GIVEN for m in manifests.values()) else ""),
-        empty="No artifact was measured.",
+        + (AS_GIVEN if any(m.framework == GIVEN for m in made) else ""),
+        empty="There is no artifact.",
         notes=tuple(notes.texts),
     )
 

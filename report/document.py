@@ -40,6 +40,7 @@ def document(result: RunResult) -> Document:
     found = groups(result)
     rows = [row for group in found for row in group.rows]
     valid = sum(1 for row in rows if row.verdict == "VALID")
+    exported = background.manifests(result)
     return Document(
         title="In which format, on which server?",
         facts=", ".join(
@@ -57,20 +58,20 @@ def document(result: RunResult) -> Document:
         claims=tuple(claims(found)),
         caveats=(*_unfinished(result), *caveats(found)),
         sections=tuple(Section(group, measured(group)) for group in found),
-        skipped=background.skipped(result),
+        skipped=background.skipped(result.skips),
         training=training.tables(weights.training(result), result.throughput),
         background=(
-            background.exports(result),
+            background.exports(exported),
             background.twins(result),
             conditions(found),
             split.where(found, result.floors),
-            facts.facts(result),
+            facts.facts(exported),
             means.used(found),
             background.load(result),
             background.client(result),
             background.witness(result),
             background.host(result),
-            proofs.proofs(result),
+            proofs.proofs({m.id: m.parity for m in exported}),
         ),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from serveoff.contract import Calls, Manifest
-from serveoff.results import RunResult
 
 from . import wording
 from .table import Column, Line, Notes, Table, Value, columns, line, number
@@ -11,9 +12,8 @@ from .table import Column, Line, Notes, Table, Value, columns, line, number
 _BATCHES = (1, 8)
 
 
-def facts(result: RunResult) -> Table:
+def facts(made: Sequence[Manifest]) -> Table:
     notes = Notes()
-    manifests = {cell.manifest.id: cell.manifest for cell in result.cells}
     return Table(
         title="Artifacts without a server",
         columns=(
@@ -21,12 +21,12 @@ def facts(result: RunResult) -> Table:
             *(Column(title, numeric=True) for title in ("cold load", "first inference", "resident memory")),
             *(Column(f"batch {batch}, {who}", numeric=True) for who in ("1 thread", "all threads") for batch in _BATCHES),
         ),
-        lines=tuple(_line(manifest, notes) for _, manifest in sorted(manifests.items())),
+        lines=tuple(_line(manifest, notes) for manifest in made),
         intro="Measured once, right after the export, in a process that holds nothing but the artifact and its runtime. "
         "The cold load is a fresh process's, with the runtime's import; memory is what it holds then. The others are milliseconds: of the "
         "first call, then the median of calls one after the other. Other exports may have run beside it; "
         "under 'Where the time goes' the runtime stands alone as it was measured during the load test.",
-        empty="No artifact was measured.",
+        empty="There is no artifact.",
         notes=tuple(notes.texts),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from serveoff.contract import Manifest, ParityCheck
-from serveoff.results import RunResult
+from collections.abc import Mapping
+
+from serveoff.contract import Parity, ParityCheck, Tolerance
 
 from . import wording
 from .table import Column, Line, Notes, Table, Value, line, number
@@ -25,33 +26,32 @@ _COLUMNS = (
 )
 
 
-def proofs(result: RunResult) -> Table:
+def proofs(of: Mapping[str, Parity]) -> Table:
+    """`of`: the gate's verdict by the artifact's id."""
     notes = Notes()
-    manifests = {cell.manifest.id: cell.manifest for cell in result.cells}
     return Table(
         title="Parity",
         columns=_COLUMNS,
-        lines=tuple(_line(manifest, check, notes) for _, manifest in sorted(manifests.items()) for check in manifest.parity.checks),
+        lines=tuple(_line(name, parity.tolerance, check, notes) for name, parity in of.items() for check in parity.checks),
         intro="Every comparison that an export's gate made with its source model. ULP: units in the last place of the source's value. "
         "Top-1: the share of rows whose largest value is at the same place; kappa: the same beyond chance, from 0 to 1, for an answer that "
         "is always the same agrees with many rows, too; nearest, of random weights: the share of rows whose answer "
         "is nearer to the source's than to its answer to any other row. The worst row has the largest difference. "
         "Of a quantised artifact's edge inputs only shapes, types and NaN count: what lies beyond the calibrated range is cut off. "
         "Notes on a criterion say where its numbers come from.",
-        empty="No artifact was measured.",
+        empty="Nothing was compared.",
         notes=tuple(notes.texts),
     )
 
 
-def _line(manifest: Manifest, check: ParityCheck, notes: Notes) -> Line:
-    tolerance = manifest.parity.tolerance
+def _line(name: str, tolerance: Tolerance, check: ParityCheck, notes: Notes) -> Line:
     criterion = "shape, type and NaN"
     if not check.form_only:
         criterion = wording.criterion(tolerance)
         criterion += f" {notes.refer(f'{criterion}: {wording.clean(tolerance.source)}.')}"
     verdict = Value("pass", mark="good") if check.passed else Value(f"FAIL {notes.refer(f'{wording.clean(check.reason)}.')}", mark="bad")
     return line(
-        wording.clean(manifest.id),
+        wording.clean(name),
         wording.clean(check.case),
         wording.clean(check.output),
         number(wording.count(check.batch), check.batch),
