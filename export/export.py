@@ -17,9 +17,10 @@ import psutil
 from serveoff import artifacts, own_models, process, storage
 from serveoff.artifacts import MANIFEST
 from serveoff.console import Console
-from serveoff.contract import GIVEN, ExportFailure, Facts, Manifest, Origin, Skip
+from serveoff.contract import GIVEN, ExportFailure, Facts, Framework, Manifest, Origin, Skip
 from serveoff.errors import GateError, UsageError
 from serveoff.host import cores
+from serveoff.parity import MINIMUM_METRIC_RATIO
 from serveoff.plugins import Source
 from serveoff.registry import FORMATS, MODELS, load_module
 from serveoff.running import at_work
@@ -36,6 +37,8 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
 _HUGE_PAGES = {"GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")}
 """glibc asks for huge pages, if the user has said nothing else. A large batch takes gigabytes and gives them back, layer by layer: of
 PyTorch's time with 64 images two fifths went into pages of 4 kB."""
+_INDUCTOR_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""Half a gigabyte of what AOTInductor compiles on the way would stay in the system's temporary folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +99,18 @@ def export(
     jobs: int = 1,
     force: bool = False,
     facts: bool = True,
+    metric_ratio: float = MINIMUM_METRIC_RATIO,
 ) -> tuple[list[Outcome], list[Skip]]:
     """Train what has no checkpoint yet, then export the selected cells, `jobs` at a time.
 
     An artifact that would come out the same is left as it is, unless `force`; where it has no facts yet, they are added if they are
-    wanted. What is missing stands in `artifacts/skips.json`, too.
+    wanted. What is missing here stands in `artifacts/skips.json`, too; what exists nowhere is only returned.
     """
     cells = list(matrix(selection, workspace))
+    lacking = list(without(selection, workspace))
     if not cells:
-        raise UsageError("no format is exported from what you selected", hint="`serveoff models` shows what goes together")
+        why = "; ".join(f"{skip.what}: {skip.reason}" for skip in lacking)
+        raise UsageError("no format is exported from what you selected", hint=why or "`serveoff models` shows what goes together")
     for left in (path for made in (".staging-*", ".old-*") for path in workspace.artifacts.glob(made)):
         shutil.rmtree(left, ignore_errors=True)  # an export that was interrupted left it
     skips: list[Skip] = []
@@ -116,7 +122,8 @@ def export(
             wanted.append(cell)
     for model in dict.fromkeys(cell.model for cell in wanted):
         _ensure_checkpoint(model, workspace, console)
-    outcomes = _export_all(wanted, workspace, console, limits or Limits.here(jobs), jobs, force=force, facts=facts)
+    how = _How(limits or Limits.here(jobs), force, facts, metric_ratio)
+    outcomes = _export_all(wanted, workspace, console, how, jobs)
     failed = [Skip(stage="export", what=o.id, reason=f"the export failed: {o.reason}") for o in outcomes if o.manifest is None]
     notes = [note for model in dict.fromkeys(cell.model for cell in cells) for note in _notes(model, workspace)]
     about = {cell.id for cell in cells} | {cell.model for cell in cells}
@@ -125,20 +132,26 @@ def export(
         return skip.what in about or (workspace.artifacts / skip.what / MANIFEST).exists()
 
     update(workspace.artifacts / "skips.json", covered, (*notes, *skips, *failed))
-    return outcomes, skips
+    return outcomes, [*skips, *lacking]
 
 
-def _export_all(
-    cells: Sequence[Wanted], workspace: Workspace, console: Console, limits: Limits, jobs: int, *, force: bool, facts: bool
-) -> list[Outcome]:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What the user has asked of each export."""
+
+    limits: Limits
+    force: bool
+    facts: bool
+    metric_ratio: float
+
+
+def _export_all(cells: Sequence[Wanted], workspace: Workspace, console: Console, how: _How, jobs: int) -> list[Outcome]:
     cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=jobs) as pool, console.bar("export", len(cells)) as bar:
         try:
             futures: dict[str, Future[Outcome]] = {}
             for cell in sorted(cells, key=lambda cell: cell.float32 != ""):  # what another one begins with comes before it
-                futures[cell.id] = pool.submit(
-                    _export_one, cell, workspace, limits, cancelled, after=futures.get(cell.float32), force=force, facts=facts
-                )
+                futures[cell.id] = pool.submit(_export_one, cell, workspace, how, cancelled, after=futures.get(cell.float32))
             for number, future in enumerate(as_completed(futures.values()), 1):
                 done = future.result()
                 bar.advance_to(number, f"{done.id}: {done.reason or ('unchanged' if done.unchanged else 'verified')}")
@@ -151,18 +164,37 @@ def _export_all(
 
 def matrix(selection: Selection, workspace: Workspace) -> Iterator[Wanted]:
     """The cells that exist and pass the filters; models of the user's own only where they are named."""
+    for model, origins in _origins(selection, workspace).items():
+        own = own_models.find(workspace, model)
+        if own and GIVEN in origins:
+            yield from _as_given(model, own.kind, selection)
+        for name, framework, source in _sources(selection, origins):
+            for precision in source.precisions:
+                if selection.wants_export(source, precision):
+                    yield Wanted(model, framework, name, precision)
+
+
+def without(selection: Selection, workspace: Workspace) -> Iterator[Skip]:
+    """The selected cells that exist for no model, each once, and why."""
+    origins = {origin for each in _origins(selection, workspace).values() for origin in each}
+    for name, framework, source in _sources(selection, origins):
+        for precision, reason in source.lacks.items():
+            if selection.wants_export(source, precision):
+                yield Skip(stage="export", what=f"{framework}.{name}.{precision}", reason=reason)
+
+
+def _origins(selection: Selection, workspace: Workspace) -> dict[str, Collection[str]]:
+    """What each selected model is made from."""
     own = {name: found for name in selection.models if (found := own_models.find(workspace, name))}
     origins: dict[str, Collection[str]] = {name: MODELS.load(name).builds for name in selection.models_to_make() if name not in own}
-    origins |= {name: found.origins for name, found in own.items()}
-    for model in origins:
-        if model in own and GIVEN in origins[model]:
-            yield from _as_given(model, own[model].kind, selection)
-        for name in filter(selection.wants_format, FORMATS.names):
-            for framework, source in FORMATS.load(name).sources.items():
-                if framework in origins[model] and selection.wants_framework(framework):
-                    for precision in source.precisions:
-                        if selection.wants_export(source, precision):
-                            yield Wanted(model, framework, name, precision)
+    return origins | {name: found.origins for name, found in own.items()}
+
+
+def _sources(selection: Selection, origins: Collection[str]) -> Iterator[tuple[str, Framework, Source]]:
+    for name in filter(selection.wants_format, FORMATS.names):
+        for framework, source in FORMATS.load(name).sources.items():
+            if framework in origins and selection.wants_framework(framework):
+                yield name, framework, source
 
 
 def _as_given(model: str, kind: str, selection: Selection) -> Iterator[Wanted]:
@@ -195,32 +227,23 @@ def _ensure_checkpoint(model: str, workspace: Workspace, console: Console) -> No
         raise GateError(f"the twins of {model} do not compute the same: {parity.reason}", hint="compare the two builds in models/zoo")
 
 
-def _export_one(
-    cell: Wanted,
-    workspace: Workspace,
-    limits: Limits,
-    cancelled: threading.Event,
-    *,
-    after: Future[Outcome] | None,
-    force: bool,
-    facts: bool,
-) -> Outcome:
+def _export_one(cell: Wanted, workspace: Workspace, how: _How, cancelled: threading.Event, *, after: Future[Outcome] | None) -> Outcome:
     if after is not None:
         wait([after])
-    final, staging = workspace.artifacts / cell.id, workspace.artifacts / f".staging-{cell.id}"
-    if not force and not unchanged.change(final, workspace.checkpoint(cell.model), cell.framework):
-        if facts and artifacts.read(final).manifest.facts is None and not _add_facts(final, workspace, limits, cancelled):
+    final, staging, limits = workspace.artifacts / cell.id, workspace.artifacts / f".staging-{cell.id}", how.limits
+    if not how.force and not _change(cell, workspace, how):
+        if how.facts and artifacts.read(final).manifest.facts is None and not _add_facts(final, workspace, limits, cancelled):
             return Outcome(cell.id, None, "interrupted")
         return Outcome(cell.id, artifacts.read(final).manifest, "", unchanged=True)
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     arguments = ["--model", cell.model, "--framework", cell.framework, "--format", cell.format, "--precision", cell.precision]
-    arguments += ["--threads", str(limits.threads)]
+    arguments += ["--threads", str(limits.threads), "--metric-ratio", str(how.metric_ratio)]
     if cell.float32 and not unchanged.change(workspace.artifacts / cell.float32, workspace.checkpoint(cell.model), cell.framework):
         arguments += ["--float32", str(workspace.artifacts / cell.float32)]
     result = process.run_child(
         process.python("export.worker", *arguments, "--checkpoint", str(workspace.checkpoint(cell.model)), "--out", str(staging)),
-        env=process.environment(workspace.root, {**_QUIET, **_HUGE_PAGES}),
+        env=process.environment(workspace.root, {**_QUIET, **_HUGE_PAGES, _INDUCTOR_CACHE: str(workspace.cache / "torchinductor")}),
         log=staging / "export.log",
         timeout_s=limits.timeout_s,
         memory_bytes=limits.memory_bytes,
@@ -231,13 +254,22 @@ def _export_one(
     if not result.ok and not (staging / "failure.json").exists():
         failure = ExportFailure(artifact_id=cell.id, reason=_reason(result, limits), log="export.log")
         storage.write(staging / "failure.json", failure)
-    if facts and (staging / MANIFEST).exists() and not _add_facts(staging, workspace, limits, cancelled):
+    if how.facts and (staging / MANIFEST).exists() and not _add_facts(staging, workspace, limits, cancelled):
         return Outcome(cell.id, None, "interrupted")
     _replace(final, staging)
     if (final / MANIFEST).exists():
         return Outcome(cell.id, artifacts.read(final).manifest, "")
     failure = storage.read(final / "failure.json", ExportFailure)
     return Outcome(cell.id, None, f"{failure.reason} (log: {final / failure.log})")
+
+
+def _change(cell: Wanted, workspace: Workspace, how: _How) -> str:
+    """Why it has to be made (again), in words."""
+    final = workspace.artifacts / cell.id
+    if changed := unchanged.change(final, workspace.checkpoint(cell.model), cell.framework):
+        return changed
+    metric = artifacts.read(final).manifest.parity.metric
+    return "it was asked for another accuracy" if metric is not None and metric.minimum_ratio != how.metric_ratio else ""
 
 
 def _add_facts(directory: Path, workspace: Workspace, limits: Limits, cancelled: threading.Event) -> bool:
@@ -271,6 +303,8 @@ def _reason(result: process.ChildResult, limits: Limits) -> str:
         return "the export was killed from outside, most likely because the machine ran out of memory"
     lines = [line for line in result.tail.splitlines() if line.strip()]
     last = lines[-1].removeprefix("@failed ") if lines else "it printed nothing"
+    if result.exit_code < 0:
+        return f"the export crashed ({signal.Signals(-result.exit_code).name}); the last line of its log: {last}"
     return last if lines and lines[-1].startswith("@failed ") else f"the export ended with exit code {result.exit_code}: {last}"
 
 

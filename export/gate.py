@@ -37,7 +37,7 @@ class Judged:
     served: Tolerance | None = None
 
 
-def judge(
+def judge(  # noqa: PLR0913 - one for each setting
     spec: ModelSpec,
     serve_file: str,
     directory: Path,
@@ -47,23 +47,27 @@ def judge(
     threads: int = 1,
     signature: str = SIGNATURE,
     fixed_batch: int | None = None,
+    metric_ratio: float = parity.MINIMUM_METRIC_RATIO,
 ) -> Judged:
     """Run the artifact on every reference case (`references/*.npz`) and every batch size. Raises GateError for a wrong signature."""
     runtime = next(r for r in RUNTIMES.all().values() if r.serve_file == serve_file)
     loaded = runtime.load(directory, threads)
     try:
         _require_signature(spec, loaded, signature)
-        return _run(functools.partial(loaded.run, signature), references, tolerance, fixed_batch)
+        return _run(functools.partial(loaded.run, signature), references, tolerance, fixed_batch, metric_ratio)
     finally:
         loaded.close()
         gc.collect()
 
 
-def _run(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | None) -> Judged:
+def _run(
+    run: Run, references: Path, table: Tolerance, fixed_batch: int | None, metric_ratio: float = parity.MINIMUM_METRIC_RATIO
+) -> Judged:
     samples = reference.load(references / "samples.npz")
+    tolerance = tolerances.scaled(table, _extent(samples.outputs))
     quantised = tolerance.minimum_top1 is not None
     counted = quantised or (tolerance.minimum_equal is not None and any(a.dtype.kind != "f" for a in samples.outputs.values()))
-    checks = _edges(run, references, tolerance, fixed_batch)
+    checks = _edges(run, references, table, fixed_batch)
     by_size: dict[int, dict[str, Array]] = {}
     for size in (*BATCHES, samples.rows) if fixed_batch is None else (fixed_batch,):
         least = samples.rows if fixed_batch else _DECIDING_ROWS if counted else 0
@@ -76,7 +80,7 @@ def _run(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | No
     own = by_size[fixed_batch or samples.rows]
     name = next(iter(samples.outputs))
     labelled = bool((samples.labels >= 0).any())
-    metric = parity.metric_gate(samples.labels, samples.outputs[name], own[name]) if labelled and name in own else None
+    metric = parity.metric_gate(samples.labels, samples.outputs[name], own[name], metric_ratio) if labelled and name in own else None
     verdict = Parity(tolerance=tolerance, checks=tuple(checks), metric=metric)
     if not quantised or not verdict.passed:
         return Judged(verdict)
@@ -97,8 +101,16 @@ def _edges(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | 
         if path.stem != "samples":
             case = reference.load(path)
             answers = _answers(run, case.inputs, fixed_batch or case.rows, case.rows)
-            checks += parity.compare(path.stem, case.outputs, answers, tolerance)
+            checks += parity.compare(path.stem, case.outputs, answers, tolerances.scaled(tolerance, _extent(case.outputs)))
     return checks
+
+
+def _extent(outputs: Tensors) -> float:
+    """The largest absolute value of all outputs; 1 where none is a finite number."""
+    import numpy as np
+
+    finite = [values[np.isfinite(values)] for values in outputs.values() if values.dtype.kind == "f"]
+    return max((float(abs(values).max()) for values in finite if values.size), default=1.0)
 
 
 def _answers(run: Run, inputs: Tensors, size: int, rows: int) -> dict[str, Array]:

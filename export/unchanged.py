@@ -18,12 +18,14 @@ from serveoff import artifacts, own_models, storage
 from serveoff.contract import Struct
 from serveoff.environment import Environment
 from serveoff.errors import InputError
-from serveoff.host import installed
+from serveoff.host import facts, installed
 from serveoff.plugins import Source
 from serveoff.registry import CODE_ROOT, module_name
 
 FILE = "made_from.json"
 
+_BUILDERS = {"transformers"}
+"""What a model of the user's own may be built by."""
 _OURS = {module_name(stage).partition(".")[0] for stage in ("serveoff", "models", "export", "serving")}
 
 
@@ -37,6 +39,8 @@ class MadeFrom(Struct, frozen=True, kw_only=True):
     packages: dict[str, str | None]
     programs: dict[str, str] = msgspec.field(default_factory=dict)
     """What each program that was needed says of its version."""
+    processor: str = ""
+    """Where one of them compiled for it."""
     environments: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     """What is installed in the converter's own environment, by its name."""
 
@@ -50,8 +54,9 @@ def record(directory: Path, checkpoint: Path, framework: str, source: Source, fl
         code=before | {str(path.relative_to(CODE_ROOT)): artifacts.digest(path) for path in loaded if path.is_relative_to(CODE_ROOT)},
         checkpoint={str(path.relative_to(checkpoint)): artifacts.digest(path) for path in _given(checkpoint, framework)},
         python=platform.python_version(),
-        packages={name: installed(name) for name in sorted({*source.requires, "numpy"})},
+        packages={name: installed(name) for name in sorted({*source.requires, "numpy", *(_BUILDERS & sys.modules.keys())})},
         programs={name: _version(name) for name in source.programs},
+        processor=facts().cpu_model if source.programs else "",
         environments={source.environment.name: source.environment.versions()} if source.environment else {},
     )
     storage.write(directory / FILE, made_from)
@@ -79,6 +84,8 @@ def change(directory: Path, checkpoint: Path, framework: str) -> str:
 def _tools(made_from: MadeFrom) -> Iterator[tuple[str, str | None, str | None]]:
     """Each tool, its version then, and its version now."""
     yield "Python", made_from.python, platform.python_version()
+    if made_from.processor:
+        yield "the processor", made_from.processor, facts().cpu_model
     for name, version in made_from.packages.items():
         yield name, version, installed(name)
     for name, said in made_from.programs.items():

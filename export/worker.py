@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from serveoff import artifacts, host, own_models, process, reference, storage
+from serveoff import artifacts, host, own_models, parity, process, reference, storage
 from serveoff.contract import SIGNATURE, ExportFailure, Manifest, Origin
 from serveoff.errors import InputError, ServeoffError
 from serveoff.plugins import Artifact, ExportJob, ModelSpec, Source
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="an empty directory")
     parser.add_argument("--threads", type=int, default=host.cores(), help="of the gate (default: all cores)")
+    parser.add_argument("--metric-ratio", type=float, default=parity.MINIMUM_METRIC_RATIO, help="the least share of the source's accuracy")
     parser.add_argument("--float32", type=Path, help="the same artifact in float32, to make this one from")
     args = parser.parse_args()
     try:
@@ -85,9 +86,10 @@ def export(args: argparse.Namespace) -> str:
         threads=args.threads,
         signature=signature,
         fixed_batch=fixed_batch,
+        metric_ratio=args.metric_ratio,
     )
 
-    parity = judged.parity
+    verdict = judged.parity
     if judged.own is None:
         shutil.copyfile(references / "samples.npz", args.out / "reference.npz")
     else:
@@ -105,7 +107,7 @@ def export(args: argparse.Namespace) -> str:
         fixed_batch=fixed_batch,
         signature=signature,
         options=dict(options),
-        parity=parity,
+        parity=verdict,
         served=judged.served,
         weights_sha256=own.weights_sha256 if own and proof.parity is None else proof.weights_sha256,
         size_bytes=sum(f.size_bytes for f in served),
@@ -117,11 +119,13 @@ def export(args: argparse.Namespace) -> str:
     )
     unchanged.record(args.out, args.checkpoint, args.framework, source, args.float32)
     _write_script(args.out / "command.sh", args)
-    if parity.passed:
+    if verdict.passed:
         storage.write(args.out / artifacts.MANIFEST, manifest)
         return ""
-    storage.write(args.out / "failure.json", ExportFailure(artifact_id=manifest.id, reason=parity.reason, log="export.log", parity=parity))
-    return parity.reason
+    storage.write(
+        args.out / "failure.json", ExportFailure(artifact_id=manifest.id, reason=verdict.reason, log="export.log", parity=verdict)
+    )
+    return verdict.reason
 
 
 def _peak_memory_bytes() -> int:
@@ -144,7 +148,8 @@ def _write_script(path: Path, args: argparse.Namespace) -> None:
     """The same export again, into a directory that is no artifact of the workspace."""
     environment = [f"{name}={os.environ[name]}" for name in _ENVIRONMENT if name in os.environ]
     what = [word for name in _CELL for word in (f"--{name}", getattr(args, name))]
-    command = ["env", *environment, *process.python("export.worker", *what, "--checkpoint", str(args.checkpoint.resolve()))]
+    what += ["--metric-ratio", str(args.metric_ratio), "--checkpoint", str(args.checkpoint.resolve())]
+    command = ["env", *environment, *process.python("export.worker", *what)]
     path.write_text(_SCRIPT.format(command=shlex.join(command)))
     path.chmod(0o755)
 

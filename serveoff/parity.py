@@ -47,15 +47,15 @@ def accuracy(labels: Array, scores: Array) -> float:
     return float((scores.argmax(axis=-1) == labels).mean())
 
 
-def metric_gate(labels: Array, source: Array, artifact: Array) -> MetricGate:
+def metric_gate(labels: Array, source: Array, artifact: Array, minimum_ratio: float = MINIMUM_METRIC_RATIO) -> MetricGate:
     """The accuracy of an artifact beside the source's, on the same rows."""
     reference, value = accuracy(labels, source), accuracy(labels, artifact)
     return MetricGate(
         name="accuracy",
         source=reference,
         artifact=value,
-        minimum_ratio=MINIMUM_METRIC_RATIO,
-        passed=value >= MINIMUM_METRIC_RATIO * reference,
+        minimum_ratio=minimum_ratio,
+        passed=value >= minimum_ratio * reference,
     )
 
 

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -61,6 +61,8 @@ class Source:
     """The converter's own, whose absence makes it a skip, too."""
     fixed_batch: int | None = None
     """The only batch size that the artifact takes; None when it takes any."""
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """The other precisions, and why it is not made in them."""
 
     def missing(self) -> str:
         """What of all that it needs is not here, in words; empty when everything is."""

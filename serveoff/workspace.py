@@ -4,6 +4,8 @@ checkpoints/MODEL/      training-FRAMEWORK-SEED.json, weights.safetensors, twin.
                         of the user's own also: source.json, taken-ORIGIN.json, given/
 training/               report.html, throughput.json, tensorboard/MODEL/FRAMEWORK-SEED/
 artifacts/ARTIFACT_ID/  manifest.json (written last), serve/<version>/..., reference.npz, command.sh, export.log
+artifacts/report.html   what every export proved
+cache/                  what a compiler wants to find again
 targets/TARGET_ID/      target.json, launch.json, log.txt, and the files the server was given
 runs/RUN_ID/            intent.json (what was to be measured), run.json, report.html, report.md, raw records and Locust logs
 running/                who is at work (`serveoff stop` ends them)
@@ -38,6 +40,10 @@ class Workspace:
     @property
     def artifacts(self) -> Path:
         return self.root / "artifacts"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
 
     @property
     def targets(self) -> Path:

@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = Environment("litert-torch")
 PRECISIONS = {"float32": FLOAT32, "float16": FLOAT16, "int8_dynamic": INT8}
-"""No calibrated int8: its ranges are moving averages, which cut off what is rare, and MobileNetV2 and GNMT do not pass the gate with it.
-
-Embeddings would stay float32, too.
-"""
+NO_INT8 = "litert-torch takes moving averages for ranges, which cut off what is rare: MobileNetV2 and GNMT do not pass the gate with it"
+"""And embeddings would stay float32."""
 BATCH = 1
 """litert-torch makes files of one batch size: a dynamic one fails in the converter."""
 

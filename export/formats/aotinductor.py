@@ -5,7 +5,7 @@ from __future__ import annotations
 from serveoff.plugins import ExportJob, Format, Source
 
 from . import pt2
-from .torchscript import PRECISIONS, signature
+from .torchscript import LACKS, PRECISIONS, signature
 
 
 def export(job: ExportJob) -> dict[str, str | int | float | bool]:
@@ -21,6 +21,6 @@ def export(job: ExportJob) -> dict[str, str | int | float | bool]:
 
 
 FORMAT = Format(
-    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), programs=("g++",), export=export, default=False)},
+    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), programs=("g++",), export=export, default=False, lacks=LACKS)},
     serve_file=pt2.SERVE_FILE,
 )

@@ -20,6 +20,10 @@ OPSET = 18
 """The newest that tf2onnx knows."""
 
 PRECISIONS = {"float32": FLOAT32, "int8": INT8, "int8_dynamic": INT8}
+LACKS = {
+    "float16": "ONNX Runtime has hardly any arithmetic in float16 on a CPU: it casts to float32 and back around each operator",
+    "bfloat16": "ONNX Runtime has no arithmetic in bfloat16 on a CPU",
+}
 
 
 def from_pytorch(job: ExportJob) -> dict[str, str | int | float | bool]:
@@ -125,16 +129,18 @@ FORMAT = Format(
     sources={
         "pytorch": Source(
             precisions=PRECISIONS,
-            requires=("torch", "onnx", "onnxscript", "onnxruntime"),
+            requires=("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime"),
             export=from_pytorch,
             from_float32=quantised,
+            lacks=LACKS,
         ),
         "keras": Source(
             precisions=PRECISIONS,
-            requires=("tensorflow", "tf2onnx", "onnx", "onnxruntime"),
+            requires=("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"),
             export=from_keras,
             from_float32=quantised,
             default=False,
+            lacks=LACKS,
         ),
     },
     serve_file=SERVE_FILE,

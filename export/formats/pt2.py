@@ -6,7 +6,7 @@ from typing import Any
 
 from serveoff.plugins import ExportJob, Format, Source
 
-from .torchscript import PRECISIONS, example, model, signature
+from .torchscript import LACKS, PRECISIONS, example, model, signature
 
 SERVE_FILE = "model.pt2"
 
@@ -29,6 +29,6 @@ def program(job: ExportJob) -> Any:
 
 
 FORMAT = Format(
-    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), export=export, default=False)},
+    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), export=export, default=False, lacks=LACKS)},
     serve_file=SERVE_FILE,
 )

@@ -88,7 +88,20 @@ def endpoint(spec: ModelSpec, model: Any) -> Callable[..., dict[str, Any]]:
     return serve
 
 
+_INT8 = "TensorFlow's quantisation of SavedModels is experimental; TFLite and ONNX carry int8 from Keras"
+
 FORMAT = Format(
-    sources={"keras": Source(precisions={"float32": FLOAT32, "bfloat16": BFLOAT16}, requires=("tensorflow",), export=export)},
+    sources={
+        "keras": Source(
+            precisions={"float32": FLOAT32, "bfloat16": BFLOAT16},
+            requires=("tensorflow", "keras", "tensorboard"),
+            export=export,
+            lacks={
+                "float16": "float16 ends at 65,504, which activations may pass; bfloat16 has the range of float32",
+                "int8": _INT8,
+                "int8_dynamic": _INT8,
+            },
+        )
+    },
     serve_file="saved_model.pb",
 )

@@ -19,6 +19,12 @@ from ..tolerances import BFLOAT16, FLOAT32
 SERVE_FILE = "model.pt"
 PRECISIONS = {"float32": FLOAT32, "bfloat16": BFLOAT16}
 """Of the three formats of PyTorch's own."""
+_INT8 = "PyTorch's own quantisation (torch.ao) is deprecated, to be removed; ONNX carries int8 from PyTorch"
+LACKS = {
+    "float16": "PyTorch emulates float16 on most processors, ten times as slow as float32; bfloat16 is its half precision there",
+    "int8": _INT8,
+    "int8_dynamic": _INT8,
+}
 
 
 def export(job: ExportJob) -> dict[str, str | int | float | bool]:
@@ -96,6 +102,6 @@ def _log(sentence: str) -> None:
 
 
 FORMAT = Format(
-    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), export=export)},
+    sources={"pytorch": Source(precisions=PRECISIONS, requires=("torch",), export=export, lacks=LACKS)},
     serve_file=SERVE_FILE,
 )

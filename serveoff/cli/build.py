@@ -10,6 +10,7 @@ from rich.markup import escape
 from serveoff import own_models
 from serveoff.contract import GIVEN, TensorSpec
 from serveoff.errors import GateError
+from serveoff.parity import MINIMUM_METRIC_RATIO
 from serveoff.registry import FORMATS, MODELS, SERVERS, load_module
 from serveoff.running import at_work
 from serveoff.workspace import Workspace
@@ -112,6 +113,9 @@ def export(
     memory_gib: float = typer.Option(None, min=0.1, help="GiB of memory one export may take; nine tenths of what is free, if not given."),
     jobs: int = typer.Option(1, min=1, help="Exports at the same time."),
     force: bool = typer.Option(False, "--force", help="Export again what has not changed, too."),
+    metric_ratio: float = typer.Option(
+        MINIMUM_METRIC_RATIO, min=0, max=1, help="The least share of its source's accuracy, of artifacts with labelled samples."
+    ),
     facts: bool = typer.Option(True, help="Measure what each artifact takes by itself: some 10 s each, the floor in the report."),
     input: Inputs = None,  # noqa: A002 - the option's name
     output: Outputs = None,
@@ -131,7 +135,9 @@ def export(
     stage = load_module("export.export")
     limits = stage.Limits.here(jobs, timeout_s, memory_gib)
     with at_work(shared.workspace, "export"):
-        outcomes, skips = stage.export(selection, shared.workspace, shared.console, limits, jobs=jobs, force=force, facts=facts)
+        outcomes, skips = stage.export(
+            selection, shared.workspace, shared.console, limits, jobs=jobs, force=force, facts=facts, metric_ratio=metric_ratio
+        )
 
     def tables() -> Any:
         shown = table("Exports", "artifact", ">seconds", ">peak memory", ">size", ">difference", ">accuracy", "verdict")
@@ -150,6 +156,7 @@ def export(
         return shown
 
     shared.emit({"exports": outcomes, "skips": skips}, tables)
+    shared.console.say(f"every comparison: {load_module('report.exports').write_page(shared.workspace)}")
     failed = [o.id for o in outcomes if o.manifest is None]
     if failed:
         raise GateError(f"{len(failed)} of {len(outcomes)} exports failed: {', '.join(failed)}", hint="the others are ready to be served")

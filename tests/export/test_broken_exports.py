@@ -128,7 +128,8 @@ def test_only_weights_that_were_drawn_are_let_off(exported: Workspace, path: Pat
         proof = storage.read(checkpoint / own_models.FINISHED, TwinProof)
         storage.write(checkpoint / own_models.FINISHED, msgspec.structs.replace(proof, trained=trained, weights_given=weights_given))
         cell = {"model": "digits_cnn", "framework": "pytorch", "format": "onnx", "precision": "int8"}
-        return worker.export(argparse.Namespace(**cell, checkpoint=checkpoint, out=tmp_path / str(number), float32=None, threads=1))
+        given = {"checkpoint": checkpoint, "out": tmp_path / str(number), "float32": None, "threads": 1, "metric_ratio": 0.99}
+        return worker.export(argparse.Namespace(**cell, **given))
 
     assert export(0, trained=False, weights_given="") == ""
     assert "rows decide differently" in export(1, trained=False, weights_given="weights.pt")

@@ -3,14 +3,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from export import facts
-from serveoff import artifacts, host, reference, storage
+from export.export import export
+from serveoff import artifacts, host, process, reference, storage, tflite_names
+from serveoff.console import Console
 from serveoff.contract import ExportFailure, Skips
 from serveoff.errors import InputError
 from serveoff.plugins import Artifact
@@ -48,6 +53,13 @@ def test_every_default_format_is_verified_and_described(exported: Workspace, nam
     assert manifest.peak_memory_bytes > 100e6, "a framework was loaded"
     assert (found.version_dir / manifest.serve_file).is_file()
     assert "reference.npz" in {f.path for f in manifest.files}
+
+
+def test_tflite_has_its_names_where_tf_serving_reads_them(exported: Workspace) -> None:
+    found = artifact(exported, "tflite")
+    content = (found.version_dir / found.manifest.serve_file).read_bytes()
+    assert tflite_names.METADATA.encode() in content
+    assert tflite_names.with_names(content) is content, "nothing is to be added"
 
 
 @pytest.mark.parametrize("name", [name for name, kind in FORMATS.all().items() if any(s.default for s in kind.sources.values())])
@@ -160,3 +172,40 @@ def test_what_does_not_go_together_is_said(serveoff: Command, tmp_path: Path) ->
     done = serveoff("export", "--framework", "keras", "--format", "torchscript", workspace=tmp_path)
     assert done.returncode == 2
     assert "no format is exported from what you selected" in done.stderr
+
+
+@pytest.mark.parametrize(("ended_by", "said"), [(signal.SIGSEGV, "the export crashed (SIGSEGV)"), (signal.SIGKILL, "killed from outside")])
+def test_a_crash_is_one_row_and_the_others_are_made(copy: Workspace, ended_by: signal.Signals, said: str) -> None:
+    asked = Selection(formats=("savedmodel", "torchscript"))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(export, asked, copy, Console(quiet=True), jobs=2, force=True, facts=False)
+        worker = None
+        while worker is None:
+            assert not running.done()
+            worker = next((one for one in process.owned(copy.root) if "torchscript" in command(one)), None)
+        worker.send_signal(ended_by)
+        outcomes, skips = running.result()
+    reasons = {o.id: o.reason for o in outcomes}
+    assert reasons.pop("digits_cnn.keras.savedmodel.float32") == ""
+    assert said in reasons["digits_cnn.pytorch.torchscript.float32"]
+    assert skips == []
+    assert not list(copy.artifacts.glob(".*")), "nothing half-made is left"
+
+
+def command(one: psutil.Process) -> list[str]:
+    try:
+        return one.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_a_lower_accuracy_may_be_asked_for_and_a_higher_one_is_not_taken_for_granted(serveoff: Command, copy: Workspace) -> None:
+    def ratio_and_unchanged(*options: str) -> tuple[float, bool]:
+        done = serveoff("export", "--framework", "pytorch", "--format", "onnx", "--no-facts", "--json", *options, workspace=copy.root)
+        assert done.returncode == 0, done.stderr
+        (made,) = json.loads(done.stdout)["exports"]
+        return made["manifest"]["parity"]["metric"]["minimum_ratio"], made["unchanged"]
+
+    assert ratio_and_unchanged("--metric-ratio", "0.5") == (0.5, False)
+    assert ratio_and_unchanged("--metric-ratio", "0.5") == (0.5, True)
+    assert ratio_and_unchanged() == (0.99, False)

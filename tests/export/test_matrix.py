@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from export.export import matrix
+from export.export import matrix, without
 from serveoff.registry import FORMATS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace
 
 DEFAULT = {"keras.savedmodel.float32", "keras.tflite.float32", "pytorch.onnx.float32", "pytorch.torchscript.float32"}
+PRECISIONS = {precision for kind in FORMATS.all().values() for precision in kind.precisions}
 NO_WORKSPACE = Workspace(Path("/nowhere"))
 
 
@@ -33,6 +34,27 @@ def test_all_means_all_there_is() -> None:
     for asked in (Selection(precisions=("all",)), Selection(formats=("all",), precisions=("all",), frameworks=("all",), models=("all",))):
         asked.check()
         assert cells(asked) >= DEFAULT
+
+
+def test_every_precision_of_a_format_is_made_or_has_its_reason() -> None:
+    for name, kind in FORMATS.all().items():
+        for framework, source in kind.sources.items():
+            assert not source.precisions.keys() & source.lacks.keys()
+            assert source.precisions.keys() | source.lacks.keys() == PRECISIONS, (name, framework)
+            assert all(source.lacks.values())
+
+
+def test_what_no_model_has_is_a_row_where_it_is_asked_for() -> None:
+    def rows(selection: Selection) -> set[str]:
+        return {skip.what for skip in without(selection, NO_WORKSPACE)}
+
+    assert rows(Selection()) == set()
+    assert rows(Selection(formats=("onnx",))) == set()
+    assert rows(Selection(formats=("onnx",), frameworks=("keras",), precisions=("int8", "bfloat16"))) == {"keras.onnx.bfloat16"}
+    all_rows = [skip.what for skip in without(Selection(models=("all",), formats=("all",)), NO_WORKSPACE)]
+    assert sorted(all_rows) == sorted(
+        {f"{f}.{name}.{p}" for name, kind in FORMATS.all().items() for f in kind.sources for p in PRECISIONS} - everything()
+    )
 
 
 @pytest.mark.parametrize("name", FORMATS.names)

@@ -9,6 +9,7 @@ import pytest
 
 from export import gate, tolerances
 from serveoff import parity, reference
+from serveoff.contract import Tolerance
 from serveoff.plugins import Tensors
 from serveoff.reference import Reference
 
@@ -37,6 +38,22 @@ def test_words_do_not_loosen_what_is_asked_of_values(tmp_path: Path, moved: int,
     other = {"scores": SCORES[:8], "words": np.where(np.arange(16) < 8, WORDS[:8] + 1, WORDS[:8])}
     scores, words = parity.compare("live", {name: values[:8] for name, values in outputs.items()}, other, found.served)
     assert (scores.passed, words.passed) == (True, False)
+
+
+@pytest.mark.parametrize(("tolerance", "largest"), [(tolerances.FLOAT32, 0.05), (tolerances.FLOAT16, 0.2)], ids=["float32", "float16"])
+def test_small_outputs_are_compared_by_their_own_measure(tmp_path: Path, tolerance: Tolerance, largest: float) -> None:
+    """Probabilities of many classes are all below the absolute tolerance: an answer of zeros would pass."""
+    values = np.random.default_rng(0).dirichlet(np.ones(1000) * 50, 64).astype(np.float32)
+    values *= np.float32(tolerance.atol / 10 / values.max())
+    reference.save(tmp_path / "samples.npz", Reference({"row": np.arange(64)}, {"p": values}, np.full(64, -1)))
+
+    def passes(off: float) -> bool:
+        return gate._run(lambda inputs: {"p": values[inputs["row"]] * np.float32(1 - off)}, tmp_path, tolerance, None).parity.passed
+
+    assert passes(0)
+    assert passes(tolerance.atol / 2)
+    assert not passes(1)
+    assert not passes(largest)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_everything_that_went_in_is_known(made: tuple[Path, Path]) -> None:
         (lambda folder, checkpoint: changed(folder, packages={"torch": "1.0"}), "torch was 1.0, and is 2"),
         (lambda folder, checkpoint: changed(folder, python="2.7"), "Python was 2.7, and is 3"),
         (lambda folder, checkpoint: changed(folder, programs={"g++": "g++ 1.0"}), "g++ was 'g++ 1.0', and is '"),
+        (lambda folder, checkpoint: changed(folder, processor="Z80"), "the processor was Z80, and is "),
     ],
 )
 def test_whatever_changed_is_said(made: tuple[Path, Path], change: Callable[[Path, Path], None], reason: str) -> None:
