@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from export import gate, litert_torch_child, unchanged
 from export.export import export
@@ -76,14 +78,22 @@ def test_another_precision_is_made_of_the_float32_file_which_stays_as_it_is(conv
     float32, made = tmp_path / "float32", tmp_path / "made"
     float32.mkdir()
     made.mkdir()
+    (made / "model.tflite").write_bytes(tflite := _a_tflite_file())  # as if the converter had written it
     samples = {"image": np.arange(3 * 64, dtype=np.float32).reshape(3, 1, 8, 8)}
     assert SOURCE.from_float32 is not None
     SOURCE.from_float32(ExportJob(MODELS.load("digits_cnn"), "pytorch", None, "int8_dynamic", made, samples), float32)
     assert (tmp_path / "called").read_text().splitlines()[3:] == [str(float32 / "model.tflite"), "int8_dynamic", str(made / "model.tflite")]
     assert list(float32.iterdir()) == []
+    assert (made / "model.tflite").read_bytes() == tflite, "it has no signature whose names TF Serving could read"
     record = (made / _warm_up.FILE).read_bytes()[12:-4]  # without its length and checksums: there is but one
     request = tfs_pb2.PredictionLog.FromString(record).predict_log.request
     assert np.array_equal(tensors.read(request.inputs["image"]), samples["image"][:1])
+
+
+def _a_tflite_file() -> bytes:
+    builder = flatbuffers.Builder(64)
+    builder.Finish(schema.ModelT(version=3, subgraphs=[], buffers=[schema.BufferT()]).Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def test_what_the_converter_says_last_is_the_reason(converter: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
