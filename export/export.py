@@ -181,7 +181,7 @@ def without(selection: Selection, workspace: Workspace) -> Iterator[Skip]:
     for name, framework, source in _sources(selection, origins):
         for precision, reason in source.lacks.items():
             if selection.wants_export(source, precision):
-                yield Skip(stage="export", what=f"{framework}.{name}.{precision}", reason=reason)
+                yield Skip(stage="format", what=f"{framework}.{name}.{precision}", reason=reason)
 
 
 def _origins(selection: Selection, workspace: Workspace) -> dict[str, Collection[str]]:
@@ -232,7 +232,7 @@ def _export_one(cell: Wanted, workspace: Workspace, how: _How, cancelled: thread
     if after is not None:
         wait([after])
     final, staging, limits = workspace.artifacts / cell.id, workspace.artifacts / f".staging-{cell.id}", how.limits
-    if not how.force and not _change(cell, workspace, how):
+    if not how.force and _comes_out_the_same(cell, workspace, how):
         if how.facts and artifacts.read(final).manifest.facts is None and not _add_facts(final, workspace, limits, cancelled):
             return Outcome(cell.id, None, "interrupted")
         return Outcome(cell.id, artifacts.read(final).manifest, "", unchanged=True)
@@ -265,17 +265,16 @@ def _export_one(cell: Wanted, workspace: Workspace, how: _How, cancelled: thread
 
 
 def _environment(framework: Origin, workspace: Workspace) -> dict[str, str]:
-    inductor = {_INDUCTOR_CACHE: str(workspace.cache / "torchinductor")}
+    inductor = {_INDUCTOR_CACHE: os.environ.get(_INDUCTOR_CACHE, str(workspace.cache / "torchinductor"))}
     return _QUIET | inductor | (_HUGE_PAGES if framework == "pytorch" else {})
 
 
-def _change(cell: Wanted, workspace: Workspace, how: _How) -> str:
-    """Why it has to be made (again), in words."""
+def _comes_out_the_same(cell: Wanted, workspace: Workspace, how: _How) -> bool:
     final = workspace.artifacts / cell.id
-    if changed := unchanged.change(final, workspace.checkpoint(cell.model), cell.framework):
-        return changed
+    if unchanged.change(final, workspace.checkpoint(cell.model), cell.framework):
+        return False
     metric = artifacts.read(final).manifest.parity.metric
-    return "it was asked for another accuracy" if metric is not None and metric.minimum_ratio != how.metric_ratio else ""
+    return metric is None or metric.minimum_ratio == how.metric_ratio
 
 
 def _add_facts(directory: Path, workspace: Workspace, limits: Limits, cancelled: threading.Event) -> bool:
@@ -310,7 +309,7 @@ def _reason(result: process.ChildResult, limits: Limits) -> str:
     lines = [line for line in result.tail.splitlines() if line.strip()]
     last = lines[-1].removeprefix("@failed ") if lines else "it printed nothing"
     if result.exit_code < 0:
-        return f"the export crashed ({signal.Signals(-result.exit_code).name}); the last line of its log: {last}"
+        return f"the export crashed ({signal.strsignal(-result.exit_code)}); the last line of its log: {last}"
     return last if lines and lines[-1].startswith("@failed ") else f"the export ended with exit code {result.exit_code}: {last}"
 
 

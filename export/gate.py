@@ -64,10 +64,11 @@ def _run(
     run: Run, references: Path, table: Tolerance, fixed_batch: int | None, metric_ratio: float = parity.MINIMUM_METRIC_RATIO
 ) -> Judged:
     samples = reference.load(references / "samples.npz")
-    tolerance = tolerances.scaled(table, _extent(samples.outputs))
+    extent = _extent(samples.outputs)
+    tolerance = tolerances.scaled(table, extent)
     quantised = tolerance.minimum_top1 is not None
     counted = quantised or (tolerance.minimum_equal is not None and any(a.dtype.kind != "f" for a in samples.outputs.values()))
-    checks = _edges(run, references, table, fixed_batch)
+    checks = _edges(run, references, table, extent, fixed_batch)
     by_size: dict[int, dict[str, Array]] = {}
     for size in (*BATCHES, samples.rows) if fixed_batch is None else (fixed_batch,):
         least = samples.rows if fixed_batch else _DECIDING_ROWS if counted else 0
@@ -87,7 +88,7 @@ def _run(
     return Judged(verdict, Reference(samples.inputs, own, samples.labels), _served(by_size, own, tolerance))
 
 
-def _edges(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | None) -> list[ParityCheck]:
+def _edges(run: Run, references: Path, tolerance: Tolerance, extent: float, fixed_batch: int | None) -> list[ParityCheck]:
     """The edge inputs. Quantised, only shapes, types and NaNs count: values outside of the calibrated range are cut off by design.
 
     In float16 whole numbers do not count: they are few here, and after one word that is another one a sentence goes on otherwise.
@@ -101,7 +102,8 @@ def _edges(run: Run, references: Path, tolerance: Tolerance, fixed_batch: int | 
         if path.stem != "samples":
             case = reference.load(path)
             answers = _answers(run, case.inputs, fixed_batch or case.rows, case.rows)
-            checks += parity.compare(path.stem, case.outputs, answers, tolerances.scaled(tolerance, _extent(case.outputs)))
+            larger = max(extent, _extent(case.outputs))
+            checks += parity.compare(path.stem, case.outputs, answers, tolerances.scaled(tolerance, larger))
     return checks
 
 

@@ -69,7 +69,7 @@ def _metric(manifest: Manifest) -> Value:
     gate = manifest.parity.metric
     if gate is None:
         return Value("not gated")
-    text = f"{wording.clean(gate.name)} {gate.artifact:.4f} of {gate.source:.4f}"
+    text = f"{wording.clean(gate.name)} {gate.artifact:.4f} of {gate.source:.4f}, at least {100 * gate.minimum_ratio:.4g}% of it"
     return Value(text, mark="good" if gate.passed else "bad")
 
 

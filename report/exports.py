@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serveoff import artifacts, host, storage
-from serveoff.contract import ExportFailure, Skips
-from serveoff.selection import Selection
+from serveoff import storage
+from serveoff.artifacts import MANIFEST
+from serveoff.contract import ExportFailure, Manifest, Skips
+from serveoff.errors import InputError
 from serveoff.workspace import Workspace
 
 from . import background, facts, proofs, wording
@@ -16,9 +17,17 @@ PAGE = "report.html"
 
 
 def tables(workspace: Workspace) -> tuple[Table, ...]:
-    """Of everything that is in the workspace, whichever call made it. Raises InputError for a file that cannot be read."""
-    made = [artifact.manifest for artifact in artifacts.find(workspace, Selection())]
-    failures = [storage.read(path, ExportFailure) for path in sorted(workspace.artifacts.glob("[!.]*/failure.json"))]
+    """Of everything that is in the workspace, whichever call made it. What cannot be read is told as failed."""
+    made: list[Manifest] = []
+    failures: list[ExportFailure] = []
+    for folder in sorted(path for path in workspace.artifacts.glob("[!.]*") if path.is_dir()):
+        try:
+            if (folder / MANIFEST).exists():
+                made.append(storage.read(folder / MANIFEST, Manifest))
+            elif (folder / "failure.json").exists():
+                failures.append(storage.read(folder / "failure.json", ExportFailure))
+        except InputError as error:
+            failures.append(ExportFailure(artifact_id=folder.name, reason=error.message, log="export.log"))
     failed = {failure.artifact_id for failure in failures}
     skips = storage.read(workspace.artifacts / "skips.json", Skips).skips
     verdicts = {m.id: m.parity for m in made} | {f.artifact_id: f.parity for f in failures if f.parity is not None}
@@ -35,14 +44,8 @@ def write_page(workspace: Workspace) -> Path:
     """`artifacts/report.html`, and its path."""
     from .page import render
 
-    here = host.facts()
-    html = render(
-        "exports.html",
-        title="exports",
-        facts=f"{wording.clean(here.cpu_model)}, {here.logical_cores} logical cores",
-        tables=tables(workspace),
-    )
     path = workspace.artifacts / PAGE
+    html = render("exports.html", title="exports", tables=tables(workspace))
     storage.write_bytes(path, html.encode())
     return path
 

@@ -37,6 +37,7 @@ def proofs(of: Mapping[str, Parity]) -> Table:
         "Top-1: the share of rows whose largest value is at the same place; kappa: the same beyond chance, from 0 to 1, for an answer that "
         "is always the same agrees with many rows, too; nearest, of random weights: the share of rows whose answer "
         "is nearer to the source's than to its answer to any other row. The worst row has the largest difference. "
+        "Where edge inputs have larger answers than the samples, the criterion's absolute part is larger for them, too. "
         "Of a quantised artifact's edge inputs only shapes, types and NaN count: what lies beyond the calibrated range is cut off. "
         "Notes on a criterion say where its numbers come from.",
         empty="Nothing was compared.",

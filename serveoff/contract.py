@@ -148,7 +148,7 @@ class Parity(Struct, frozen=True, kw_only=True):
                 return f"{check.case}, output {check.output}: {check.reason}"
         if self.metric is not None and not self.metric.passed:
             m = self.metric
-            return f"{m.name} is {m.artifact:.4f}, below {m.minimum_ratio:.0%} of the source's {m.source:.4f}"
+            return f"{m.name} is {m.artifact:.4f}, below {100 * m.minimum_ratio:.4g}% of the source's {m.source:.4f}"
         return "" if self.checks else "nothing was compared"
 
 

@@ -47,6 +47,9 @@ def with_names(content: bytes, *, anew: bool = False) -> bytes:
     others = [entry for entry in model.metadata or [] if entry.name.decode() != METADATA]
     if not signatures or (len(others) < len(model.metadata or []) and not anew):
         return content
+    operators = [operator for graph in model.subgraphs for operator in graph.operators or []]
+    if any(operator.largeCustomOptionsOffset > 1 for operator in operators):
+        raise ValueError("it has custom operators whose options lie behind the FlatBuffer")
     if len(content) > _LARGEST_BYTES:
         raise ValueError("it is too large for its names to be written into it")
     types = {number: name for name, number in vars(schema.TensorType).items() if isinstance(number, int)}

@@ -138,6 +138,7 @@ def export(
         outcomes, skips = stage.export(
             selection, shared.workspace, shared.console, limits, jobs=jobs, force=force, facts=facts, metric_ratio=metric_ratio
         )
+        page = load_module("report.exports").write_page(shared.workspace)
 
     def tables() -> Any:
         shown = table("Exports", "artifact", ">seconds", ">peak memory", ">size", ">difference", ">accuracy", "verdict")
@@ -156,7 +157,7 @@ def export(
         return shown
 
     shared.emit({"exports": outcomes, "skips": skips}, tables)
-    shared.console.say(f"every comparison: {load_module('report.exports').write_page(shared.workspace)}")
+    shared.console.say(f"every comparison: {page}")
     failed = [o.id for o in outcomes if o.manifest is None]
     if failed:
         raise GateError(f"{len(failed)} of {len(outcomes)} exports failed: {', '.join(failed)}", hint="the others are ready to be served")

@@ -174,7 +174,9 @@ def test_what_does_not_go_together_is_said(serveoff: Command, tmp_path: Path) ->
     assert "no format is exported from what you selected" in done.stderr
 
 
-@pytest.mark.parametrize(("ended_by", "said"), [(signal.SIGSEGV, "the export crashed (SIGSEGV)"), (signal.SIGKILL, "killed from outside")])
+@pytest.mark.parametrize(
+    ("ended_by", "said"), [(signal.SIGSEGV, "the export crashed (Segmentation fault)"), (signal.SIGKILL, "killed from outside")]
+)
 def test_a_crash_is_one_row_and_the_others_are_made(copy: Workspace, ended_by: signal.Signals, said: str) -> None:
     asked = Selection(formats=("savedmodel", "torchscript"))
     with ThreadPoolExecutor(1) as pool:

@@ -56,6 +56,21 @@ def test_small_outputs_are_compared_by_their_own_measure(tmp_path: Path, toleran
     assert not passes(largest)
 
 
+def test_edge_inputs_with_larger_answers_are_judged_by_them(tmp_path: Path) -> None:
+    """What is left of large values that cancel has their rounding."""
+    tolerance = tolerances.FLOAT32
+    values = {"samples": np.full((64, 2), 0.01, np.float32), "edge": np.array([[1, 0], [1, 0]], np.float32)}
+    for name, array in values.items():
+        rows = np.full(len(array), name == "edge")
+        reference.save(tmp_path / f"{name}.npz", Reference({"edge": rows}, {"y": array}, np.full(len(array), -1)))
+
+    def run(inputs: Tensors) -> Tensors:
+        edge = bool(inputs["edge"][0])
+        return {"y": values["edge" if edge else "samples"][: len(inputs["edge"])] + np.float32(tolerance.atol / 2 if edge else 0)}
+
+    assert gate._run(run, tmp_path, tolerance, None).parity.passed
+
+
 @pytest.mark.parametrize(
     ("words_moved", "edge_words_moved", "edge_score_off", "passes"),
     [(0, 16, 0.0, True), (0, 0, 1.0, False), (3, 0, 0.0, True), (16, 0, 0.0, False)],

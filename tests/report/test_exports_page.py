@@ -49,6 +49,17 @@ def test_the_evidence_of_what_failed_is_shown_beside_what_passed(make: SimpleNam
     assert "<b>" not in page.partition("<body>")[2].partition("<script>")[0]
 
 
+def test_what_cannot_be_read_is_told_and_hides_nothing(make: SimpleNamespace, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    passed = made(make, workspace)
+    for name, file in (("a.pytorch.onnx.float32", MANIFEST), ("b.pytorch.onnx.float32", "failure.json")):
+        (workspace.artifacts / name).mkdir()
+        (workspace.artifacts / name / file).write_text('{"schema": 99}')
+    failed, exports, *_ = tables(workspace)
+    assert [line.values[0].text for line in failed.lines] == ["a.pytorch.onnx.float32", "b.pytorch.onnx.float32"]
+    assert [line.values[2].text for line in exports.lines] == [passed.format]
+
+
 def test_where_nothing_failed_there_is_no_such_table(make: SimpleNamespace, tmp_path: Path) -> None:
     made(make, Workspace(tmp_path))
     assert [table.title for table in tables(Workspace(tmp_path))] == ["Exports", "Skipped", "Artifacts without a server", "Parity"]
