@@ -50,13 +50,12 @@ class Row:
 
 def main() -> int:
     options = _options()
-    stage = load_module("export.export")
     workspace = Workspace(Path(tempfile.mkdtemp(prefix="serveoff-export-")))
     try:
         selection = Selection(models=(options.model,), formats=tuple(options.format) or ("all",), precisions=tuple(options.precision))
         load_module("models.train").train(Selection(models=(options.model,)), workspace, Console(quiet=True))
         rows: list[Row] = []
-        for cell in stage.matrix(selection, workspace):
+        for cell in load_module("export.matrix").matrix(selection, workspace):
             if missing := cell.source.missing():
                 print(f"{cell.id} is left out: {missing}", file=sys.stderr)
                 continue
@@ -91,10 +90,9 @@ def _options() -> argparse.Namespace:
 def _row(cell: Any, workspace: Workspace, *, ours_first: bool) -> Row:
     """Whichever is first reads the libraries from the disk for both."""
     if ours_first:
-        ours_s, manifest = _ours(cell, workspace)
-    bare_s, bare_bytes = _bare(cell, workspace)
-    if not ours_first:
-        ours_s, manifest = _ours(cell, workspace)
+        (ours_s, manifest), (bare_s, bare_bytes) = _ours(cell, workspace), _bare(cell, workspace)
+    else:
+        (bare_s, bare_bytes), (ours_s, manifest) = _bare(cell, workspace), _ours(cell, workspace)
     return Row(cell.id, bare_s, bare_bytes, ours_s, manifest.peak_memory_bytes)
 
 

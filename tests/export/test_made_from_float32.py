@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from export import unchanged
-from export.export import matrix
+from export.matrix import matrix
 from serveoff import artifacts, storage
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from export.export import matrix, without
+from export.matrix import matrix, without
 from serveoff.registry import FORMATS
 from serveoff.selection import Selection
 from serveoff.workspace import Workspace

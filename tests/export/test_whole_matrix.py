@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from export.export import matrix, without
+from export.matrix import matrix, without
 from serveoff import artifacts, process
 from serveoff.registry import MODELS
 from serveoff.selection import Selection
